@@ -1,0 +1,192 @@
+"""Files by descriptor: openat(2), openat2(2), mkdirat(2), mknodat(2), statx(2) and their kin.
+
+Every path is relative to a descriptor. Paths below a container's rootfs go through `openat2` with IN_ROOT, by
+runtime/paths.py; nobody else passes a path from a container to these.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.runtime.sys.call import Arg, Call, Member, Out, Struct, Value, cstring, shown
+from holdfast.runtime.sys.numbers import AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, NUMBERS
+
+if TYPE_CHECKING:
+    from holdfast.runtime.sys.call import Executor
+
+O_PATH = os.O_PATH | os.O_CLOEXEC
+O_DIRECTORY_PATH = O_PATH | os.O_DIRECTORY
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+F_DUPFD_CLOEXEC = 1030
+STATX_SIZE = 256
+STATX_BASIC_STATS = 0x7FF
+
+
+def openat(directory: Arg, path: bytes, flags: int, mode: int = 0) -> Call:
+    """Open a file, always close-on-exec. Source: openat(2)."""
+    args = (directory, cstring(path), flags | os.O_CLOEXEC, mode)
+    return Call(NUMBERS["openat"], "openat", args, shown(path))
+
+
+def openat2(directory: Arg, path: bytes, flags: int, *, mode: int = 0, resolve: int) -> Call:
+    """Open a file with rules for how its path may be resolved, always close-on-exec. Source: openat2(2)."""
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    return Call(NUMBERS["openat2"], "openat2", (directory, cstring(path), how, len(how)), shown(path))
+
+
+def close(fd: Arg) -> Call:
+    """Close a descriptor. Source: close(2)."""
+    return Call(NUMBERS["close"], "close", (fd,))
+
+
+def close_range(first: int, last: int = 2**32 - 1, *, on_exec: bool = False) -> Call:
+    """Close all descriptors from first to last, now or at the next exec. Source: close_range(2)."""
+    return Call(NUMBERS["close_range"], "close_range", (first, last, 4 if on_exec else 0))
+
+
+def dup3(fd: Arg, target: int, flags: int = 0) -> Call:
+    """Make `target` a copy of the descriptor; without flags it stays open over exec. Source: dup(2)."""
+    return Call(NUMBERS["dup3"], "dup3", (fd, target, flags))
+
+
+def dup_above(fd: Arg, lowest: int) -> Call:
+    """Duplicate the descriptor to the first free number from `lowest` on, close-on-exec. Source: fcntl(2)."""
+    return Call(NUMBERS["fcntl"], "fcntl", (fd, F_DUPFD_CLOEXEC, lowest))
+
+
+def read(fd: Arg, out: Out) -> Call:
+    """Read at most the size of `out`; the result is the count of bytes. Source: read(2)."""
+    return Call(NUMBERS["read"], "read", (fd, out, out.size))
+
+
+def write(fd: Arg, data: bytes) -> Call:
+    """Write. Source: write(2)."""
+    return Call(NUMBERS["write"], "write", (fd, data, len(data)), shown(data[:80]))
+
+
+def mkdirat(directory: Arg, path: bytes, mode: int) -> Call:
+    """Make a directory; its mode is narrowed by the umask. Source: mkdir(2)."""
+    return Call(NUMBERS["mkdirat"], "mkdirat", (directory, cstring(path), mode), shown(path))
+
+
+def mknodat(directory: Arg, path: bytes, mode: int, device: int = 0) -> Call:
+    """Make a device node, a fifo or an empty file. `device` as os.makedev gives it. Source: mknod(2)."""
+    return Call(NUMBERS["mknodat"], "mknodat", (directory, cstring(path), mode, device), shown(path))
+
+
+def symlinkat(target: bytes, directory: Arg, path: bytes) -> Call:
+    """Make a symbolic link. Source: symlink(2)."""
+    return Call(NUMBERS["symlinkat"], "symlinkat", (cstring(target), directory, cstring(path)), shown(path))
+
+
+def unlinkat(directory: Arg, path: bytes, flags: int = 0) -> Call:
+    """Remove a file, or with AT_REMOVEDIR an empty directory. Source: unlink(2)."""
+    return Call(NUMBERS["unlinkat"], "unlinkat", (directory, cstring(path), flags), shown(path))
+
+
+def fchmodat(directory: Arg, path: bytes, mode: int) -> Call:
+    """Set the mode of a file; a symbolic link is followed. Source: chmod(2)."""
+    return Call(NUMBERS["fchmodat"], "fchmodat", (directory, cstring(path), mode), shown(path))
+
+
+def fchmod(fd: Arg, mode: int) -> Call:
+    """Set the mode of an open file (not one opened with O_PATH). Source: chmod(2)."""
+    return Call(NUMBERS["fchmod"], "fchmod", (fd, mode))
+
+
+def fchownat(directory: Arg, path: bytes, uid: int, gid: int) -> Call:
+    """Set the owner of a file, of a symbolic link itself. Source: chown(2)."""
+    flags = AT_SYMLINK_NOFOLLOW | (0 if path else AT_EMPTY_PATH)
+    return Call(NUMBERS["fchownat"], "fchownat", (directory, cstring(path), uid, gid, flags), shown(path))
+
+
+def faccessat2(directory: Arg, path: bytes, mode: int) -> Call:
+    """Ask whether the effective user may read, write or execute the file. Source: access(2)."""
+    args = (directory, cstring(path), mode, AT_EACCESS)
+    return Call(NUMBERS["faccessat2"], "faccessat2", args, shown(path))
+
+
+def statx(directory: Arg, path: bytes, out: Out, flags: int = AT_SYMLINK_NOFOLLOW) -> Call:
+    """Ask for a file's type, mode, owner and device; decode `out` with `Stat.of`. Source: statx(2)."""
+    if not path:
+        flags |= AT_EMPTY_PATH
+    args = (directory, cstring(path), flags, STATX_BASIC_STATS, out)
+    return Call(NUMBERS["statx"], "statx", args, shown(path))
+
+
+class Stat(NamedTuple):
+    """What statx(2) tells of a file, as far as the runtime looks."""
+
+    mode: int
+    uid: int
+    gid: int
+    inode: int
+    size: int
+    rdev: tuple[int, int]
+    dev: tuple[int, int]
+
+    @classmethod
+    def of(cls, out: Out) -> Stat:
+        """Decode the buffer that statx filled. Source: statx(2), struct statx."""
+        uid, gid, mode, inode, size = struct.unpack_from("=20x2IH2x2Q", out.data)
+        rdev_major, rdev_minor, dev_major, dev_minor = struct.unpack_from("=128x4I", out.data)
+        return cls(mode, uid, gid, inode, size, (rdev_major, rdev_minor), (dev_major, dev_minor))
+
+
+def new_stat() -> Out:
+    """Return a buffer for statx."""
+    return Out(STATX_SIZE)
+
+
+def chdir(path: bytes) -> Call:
+    """Change the working directory. Source: chdir(2)."""
+    return Call(NUMBERS["chdir"], "chdir", (cstring(path),), shown(path))
+
+
+def fchdir(fd: Arg) -> Call:
+    """Change the working directory to an open one. Source: chdir(2)."""
+    return Call(NUMBERS["fchdir"], "fchdir", (fd,))
+
+
+def getcwd(out: Out) -> Call:
+    """Ask for the path of the working directory; it starts with "(unreachable)" outside the root. Source: getcwd(2)."""
+    return Call(NUMBERS["getcwd"], "getcwd", (out, out.size))
+
+
+def umask(mask: int) -> Call:
+    """Set the mask of permission bits that new files don't get. Source: umask(2)."""
+    return Call(NUMBERS["umask"], "umask", (mask,))
+
+
+def ioctl(fd: Arg, request: int, argument: Arg = 0) -> Call:
+    """Ask a device. Source: ioctl(2)."""
+    return Call(NUMBERS["ioctl"], "ioctl", (fd, request, argument))
+
+
+def send_fd(channel: Arg, fd: Arg) -> Call:
+    """Send one descriptor with one byte over a socket. Source: unix(7), cmsg(3)."""
+    control = Struct(struct.pack("=QiiiI", 20, 1, 1, 0, 0), (Member(16, 4, fd),))
+    span = Struct(bytes(16), (Member(0, 8, b"\0"), Member(8, 8, 1)))
+    message = Struct(bytes(56), (Member(16, 8, span), Member(24, 8, 1), Member(32, 8, control), Member(40, 8, 24)))
+    return Call(NUMBERS["sendmsg"], "sendmsg", (channel, message, 0x4000))
+
+
+def write_file(x: Executor, directory: Arg, path: bytes, data: bytes, *, flags: int = 0) -> Value:
+    """Open an existing file below a directory, write once, close. Returns the count of bytes."""
+    fd = x.do(openat(directory, path, os.O_WRONLY | flags))
+    written = x.do(write(fd, data))
+    x.do(close(fd))
+    return written
+
+
+def open_path(x: Executor, path: bytes, flags: int = O_PATH) -> Value:
+    """Open a path of the host, as the caller of the runtime named it."""
+    return x.do(openat(AT_FDCWD, path, flags))
