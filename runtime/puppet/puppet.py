@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.runtime.puppet.batch import ANSWER, CALLS_MAX, PASSED_MAX, Batch, Entry
 from holdfast.runtime.sys.call import Call, CallFailed, Passed, Result, operation_of
 from holdfast.runtime.sys.executor import close_quietly
-from holdfast.runtime.sys.files import close, close_range, send_fd
+from holdfast.runtime.sys.files import close, close_range
+from holdfast.runtime.sys.sockets import send_fd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.runtime.sys.call import Arg, Call, Member, Out, Struct, Value, cstring, shown
+from holdfast.runtime.sys.call import Arg, Call, Out, Value, cstring, shown
 from holdfast.runtime.sys.numbers import AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, NUMBERS
 
 if TYPE_CHECKING:
@@ -169,14 +169,6 @@ def umask(mask: int) -> Call:
 def ioctl(fd: Arg, request: int, argument: Arg = 0) -> Call:
     """Ask a device. Source: ioctl(2)."""
     return Call(NUMBERS["ioctl"], "ioctl", (fd, request, argument))
-
-
-def send_fd(channel: Arg, fd: Arg) -> Call:
-    """Send one descriptor with one byte over a socket. Source: unix(7), cmsg(3)."""
-    control = Struct(struct.pack("=QiiiI", 20, 1, 1, 0, 0), (Member(16, 4, fd),))
-    span = Struct(bytes(16), (Member(0, 8, b"\0"), Member(8, 8, 1)))
-    message = Struct(bytes(56), (Member(16, 8, span), Member(24, 8, 1), Member(32, 8, control), Member(40, 8, 24)))
-    return Call(NUMBERS["sendmsg"], "sendmsg", (channel, message, 0x4000))
 
 
 def write_file(x: Executor, directory: Arg, path: bytes, data: bytes, *, flags: int = 0) -> Value:

@@ -167,20 +167,3 @@ def sethostname(name: bytes) -> Call:
 def setdomainname(name: bytes) -> Call:
     """Set the NIS domain name of the uts namespace. Source: setdomainname(2)."""
     return Call(NUMBERS["setdomainname"], "setdomainname", (name, len(name)), shown(name))
-
-
-def accept4(listener: Arg, *, becomes_channel: bool) -> Call:
-    """Wait for a connection, close-on-exec. Source: accept(2)."""
-    return Call(
-        NUMBERS["accept4"], "accept4", (listener, 0, 0, 0o2000000), becomes_channel=becomes_channel
-    )
-
-
-def socket(family: int, kind: int) -> Call:
-    """Make a socket, close-on-exec. Source: socket(2)."""
-    return Call(NUMBERS["socket"], "socket", (family, kind | 0o2000000, 0))
-
-
-def sendto(sock: Arg, data: bytes) -> Call:
-    """Send on a connected socket, without SIGPIPE. Source: send(2)."""
-    return Call(NUMBERS["sendto"], "sendto", (sock, data, len(data), 0x4000, 0, 0))

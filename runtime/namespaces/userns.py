@@ -1,0 +1,32 @@
+"""The user namespace: its maps are written from outside, then init becomes root in it.
+
+Source: user_namespaces(7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.runtime.sys import process
+
+if TYPE_CHECKING:
+    from holdfast.runtime.namespaces.plan import NamespacesPlan
+    from holdfast.runtime.procfs import Procfs
+    from holdfast.runtime.sys.call import Executor
+    from holdfast.runtime.sys.executor import Here
+
+
+def write_maps(x: Here, proc: Procfs, pid: int, plan: NamespacesPlan) -> None:
+    """Give the user namespace of process `pid` its maps. The caller has the right to map any id."""
+    x.subject = "linux.uidMappings: write the uid map"
+    proc.write(b"%d/uid_map" % pid, plan.uid_map)
+    x.subject = "linux.gidMappings: write the gid map"
+    proc.write(b"%d/gid_map" % pid, plan.gid_map)
+    x.subject = ""
+
+
+def become_root(x: Executor) -> None:
+    """Become uid and gid 0 of the user namespace; until now init has had an id that the namespace may not know."""
+    x.do(process.setresgid(0, 0, 0))
+    x.do(process.setgroups(()))
+    x.do(process.setresuid(0, 0, 0))
