@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.runtime.sys.executor import Here
+from holdfast.runtime.sys.executor import Here, close_quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from holdfast.runtime.cgroups.group import Cgroup
     from holdfast.runtime.container import Record
     from holdfast.runtime.mounts.sources import Sources
     from holdfast.runtime.paths import Rootfs
-    from holdfast.runtime.plan import Plan
+    from holdfast.runtime.namespaces.plan import NamespacesPlan
+    from holdfast.runtime.plan import Plan, ProcessPlan
     from holdfast.runtime.procfs import Procfs
-    from holdfast.runtime.puppet.puppet import Puppet
-    from holdfast.runtime.sys.call import Call
-
-    Observer = Callable[[str, Call, int], None]
+    from holdfast.runtime.explain import Explain
+    from holdfast.runtime.puppet.puppet import Puppet, Started
 
 
 class Making:
@@ -27,7 +26,8 @@ class Making:
     What is declared without a value is set by the step that makes it; steps later in the list may rely on it.
     """
 
-    parent: Here
+    plan: Plan
+    """Of a container to be made; a process that joins one has none."""
     stage: Puppet
     """The puppet that clones init: it stands in the namespaces that are given by path, and ends after the clone."""
     init: Puppet
@@ -39,8 +39,19 @@ class Making:
     """The path of the user's program, as init is going to exec it."""
     environment: list[bytes]
 
-    def __init__(self, plan: Plan, stdio: Sequence[int], console_fd: int | None) -> None:
-        self.plan = plan
+
+    def __init__(
+        self,
+        process: ProcessPlan,
+        namespaces: NamespacesPlan,
+        *,
+        stdio: Sequence[int],
+        console_fd: int | None,
+        pid_file: bytes | None,
+    ) -> None:
+        self.process = process
+        self.namespaces = namespaces
+        self.pid_file = pid_file
         self.stdio = stdio
         self.console_fd = console_fd
         self.parent = Here()
@@ -49,12 +60,29 @@ class Making:
         self.cgroup: Cgroup | None = None
         self.stage_pid = 0
         self.pid = 0
-        self.listener_fd = -1
-        self.observe: Observer | None = None
+        self._explain: Explain | None = None
+
+    def explain_with(self, explain: Explain | None) -> None:
+        """Have each call told from now on."""
+        self._explain = explain
+        self.parent.observe = explain and explain.observe
+
+    def adopt(self, started: Started) -> None:
+        """Take over a puppet and the channel to the process that it will clone."""
+        self.stage_pid, self.stage, self.init = started.pid, started.puppet, started.child
+        for puppet in (self.stage, self.init):
+            puppet.observe = self._explain and self._explain.observe
 
     def flush(self) -> None:
         """Have everything carried out that has been asked of the puppets."""
-        for name in ("stage", "init"):
-            puppet: Puppet | None = getattr(self, name, None)
-            if puppet is not None:
-                puppet.flush()
+        for puppet in self._puppets():
+            puppet.flush()
+
+    def close(self) -> None:
+        """Close what only the making needed."""
+        for puppet in self._puppets():
+            puppet.hang_up()
+        close_quietly(*self.namespace_fds, self.state_fd)
+
+    def _puppets(self) -> list[Puppet]:
+        return [getattr(self, name) for name in ("stage", "init") if hasattr(self, name)]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.runtime.puppet.batch import ANSWER, CALLS_MAX, PASSED_MAX, Batch, Entry
 from holdfast.runtime.sys.call import Call, CallFailed, Passed, Result, operation_of
 from holdfast.runtime.sys.executor import close_quietly
-from holdfast.runtime.sys.files import close, close_range
+from holdfast.runtime.sys.files import close, close_range, dup_above
 from holdfast.runtime.sys.sockets import send_fd
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ CHILD_CHANNEL = 4
 _MFD_EXEC = 0x10
 
 
+READY = ANSWER.pack(2**32 - 1, 0)
+"""What a batch that runs through sends to report on its way; no answer begins like that."""
+
+
 class PuppetDied(Exception):  # noqa: N818  # reads as what it tells
     """The puppet ended before it answered."""
 
@@ -44,15 +48,16 @@ class Puppet:
     """One end of a channel to a puppet.
 
     `channel` is the number of the puppet's own end, over there. `observe`, if set, is given each call with its result
-    (minus the errno for one that failed) once its batch has been carried out.
+    (minus the errno for one that failed) once its batch has been carried out; with None if it runs through.
     """
 
     def __init__(self, sock: socket.socket, channel: int = CHANNEL) -> None:
         self.sock = sock
-        self.channel = channel
+        self.channel: Value = channel
         self.subject = ""
-        self.observe: Callable[[Call, int], None] | None = None
+        self.observe: Callable[[Call, int | None], None] | None = None
         self._batch = Batch()
+        self._held = False
 
     def do(self, call: Call) -> Result:
         """Put a call into the batch; it is carried out by the next flush. Raises CallFailed for an earlier one."""
@@ -67,8 +72,21 @@ class Puppet:
 
         Raises CallFailed for the call that failed; calls after it were not carried out. Raises PuppetDied.
         """
-        if self._batch.entries:
+        if self._batch.entries and not self._held:
             self._receive(self._send())
+
+    def hold(self) -> None:
+        """Gather everything from here on into one batch, for `run_through` or `become`.
+
+        The puppet may not be able to receive another one: it is going to be under the user's seccomp filter.
+        """
+        self._held = True
+
+    def move_channel(self, lowest: int) -> None:
+        """Have the puppet's end of the channel moved to the first free descriptor from `lowest` on."""
+        moved = self.do(dup_above(self.channel, lowest)._replace(becomes_channel=True))
+        self.do(close(self.channel))
+        self.channel = moved
 
     def fetch(self, fd: Value) -> int:
         """Have the batch carried out and a descriptor of the puppet handed over; it is the caller's to close."""
@@ -80,12 +98,28 @@ class Puppet:
         return fds[0]
 
     def run_through(self) -> list[str]:
-        """Send a batch that ends in an execve and return without waiting for an answer.
+        """Send a batch that ends in an execve, and return when it has reported `READY` on its way.
 
-        Returns what each call of it is, for the sentence of whoever gets to read the answer that a failure gives.
+        Returns what each of its calls is, for whoever reads the answer if one fails after that.
+        Raises CallFailed for one that failed before, PuppetDied.
         """
         batch = self._send()
-        return ["" if e is None else operation_of(e.call, e.subject) for e in batch.entries]
+        head = self._read(ANSWER.size)
+        if head != READY:
+            self._receive(batch, head)
+        self._observe_unanswered(batch)
+        return [entry and operation_of(entry.call, entry.subject) or "" for entry in batch.entries]
+
+    def become(self) -> None:
+        """Send a batch that ends in an execve, and return when the puppet has become the program, or has died.
+
+        Raises CallFailed for a call that failed.
+        """
+        batch = self._send()
+        head = self.sock.recv(ANSWER.size, socket.MSG_WAITALL)
+        if head:
+            self._receive(batch, head)
+        self._observe_unanswered(batch)
 
     def hang_up(self) -> None:
         """Close our end; a puppet that waits for a batch ends then."""
@@ -120,6 +154,12 @@ class Puppet:
         for i, entry in enumerate(batch.entries[: done + 1]):
             if entry is not None:
                 self.observe(entry.call, entry.result.value if i < done else -error)
+
+    def _observe_unanswered(self, batch: Batch) -> None:
+        if self.observe is not None:
+            for entry in batch.entries:
+                if entry is not None:
+                    self.observe(entry.call, None)
 
     def _read(self, size: int) -> bytes:
         content = bytearray()

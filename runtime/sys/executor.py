@@ -24,6 +24,7 @@ from holdfast.runtime.sys.call import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ctypes import Array, c_char
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
@@ -38,7 +39,8 @@ class Here:
 
     def __init__(self) -> None:
         self.subject = ""
-        self._filled: dict[int, Array[c_char]] = {}
+        self.observe: Callable[[Call, int | None], None] | None = None
+        """If set, is given each call with its result (minus the errno for one that failed)."""
 
     def do(self, call: Call) -> int:
         """Carry the call out and return what it gave.
@@ -54,9 +56,10 @@ class Here:
         result = self._enter(call.number, words)
         for out, buffer in outputs:
             out.data = buffer.raw
-        if result < 0:
-            if call.accept not in (-result, ACCEPT_ANY):
-                raise CallFailed(-result, operation_of(call, self.subject), call)
+        if self.observe is not None:
+            self.observe(call, result)
+        if result < 0 and call.accept not in (-result, ACCEPT_ANY):
+            raise CallFailed(-result, operation_of(call, self.subject), call)
         return result
 
     def flush(self) -> None:

@@ -92,6 +92,17 @@ def unlinkat(directory: Arg, path: bytes, flags: int = 0) -> Call:
     return Call(NUMBERS["unlinkat"], "unlinkat", (directory, cstring(path), flags), shown(path))
 
 
+def renameat2(source_directory: Arg, source: bytes, directory: Arg, path: bytes, flags: int = 0) -> Call:
+    """Give a file another name, atomically. Source: rename(2)."""
+    args = (source_directory, cstring(source), directory, cstring(path), flags)
+    return Call(NUMBERS["renameat2"], "renameat2", args, f"{shown(source)} to {shown(path)}")
+
+
+def fsync(fd: Arg) -> Call:
+    """Return when the file's content is on disk. Source: fsync(2)."""
+    return Call(NUMBERS["fsync"], "fsync", (fd,))
+
+
 def fchmodat(directory: Arg, path: bytes, mode: int) -> Call:
     """Set the mode of a file; a symbolic link is followed. Source: chmod(2)."""
     return Call(NUMBERS["fchmodat"], "fchmodat", (directory, cstring(path), mode), shown(path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from holdfast.runtime.sys.call import Arg, Call, Member, Struct, cstring, shown
+from holdfast.runtime.sys.call import Arg, Call, Member, Out, Struct, cstring, shown
 from holdfast.runtime.sys.numbers import NUMBERS
 
 if TYPE_CHECKING:
@@ -112,6 +112,12 @@ def capset(effective: int, permitted: int, inheritable: int) -> Call:
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     about = f"effective {effective:#x} permitted {permitted:#x} inheritable {inheritable:#x}"
     return Call(NUMBERS["capset"], "capset", (header, struct.pack("=6I", *low, *high)), about)
+
+
+def capget(out: Out) -> Call:
+    """Ask for the capability sets of the calling thread: 24 bytes. Source: capget(2), struct __user_cap_data_struct."""
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    return Call(NUMBERS["capget"], "capget", (header, out))
 
 
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> Call:

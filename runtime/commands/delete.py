@@ -1,0 +1,57 @@
+"""delete: remove what create has made of a container that has ended.
+
+Source: runtime-spec, runtime.md "Delete".
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from holdfast.protocol import errors
+from holdfast.runtime.cgroups import group
+from holdfast.runtime.commands import kill
+from holdfast.runtime.container import Container, open_container, remove
+from holdfast.runtime.sys.executor import here
+
+_DEATH_TIMEOUT_S = 10
+
+
+def delete(root: bytes, container_id: str, *, force: bool = False) -> None:
+    """Delete a container. A created one is killed first; with force a running one too, and an unknown one is fine.
+
+    Raises HoldfastError: no such container, it runs, or it does not die.
+    """
+    try:
+        container = open_container(root, container_id)
+    except errors.DoesNotExist:
+        if force:
+            return
+        raise
+    with container:
+        container.lock()
+        status = container.status()
+        if status == "running" and not force:
+            raise errors.not_stopped(container_id, status)
+        if status != "stopped":
+            _end(container)
+        if container.record.cgroup is not None:
+            group.remove(here, container.record.cgroup)
+        remove(root, container_id)
+
+
+def _end(container: Container) -> None:
+    """Kill init and wait until it is gone."""
+    pidfd = container.pidfd()
+    if pidfd is None:
+        return
+    try:
+        kill.send(container, signal.SIGKILL)
+        gone, _, _ = select.select([pidfd], [], [], _DEATH_TIMEOUT_S)
+    finally:
+        os.close(pidfd)
+    if not gone:
+        raise errors.HoldfastError(
+            f'container "{container.record.id}": kill init: not gone after {_DEATH_TIMEOUT_S} s'
+        )

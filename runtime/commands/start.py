@@ -1,0 +1,41 @@
+"""start: let a created init run the user's program.
+
+Source: runtime-spec, runtime.md "Start".
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from holdfast.protocol import errors
+from holdfast.runtime.container import START_SOCKET, Container, open_container
+from holdfast.runtime.puppet.batch import ANSWER
+
+
+def start(root: bytes, container_id: str) -> None:
+    """Start a created container; returns once its init has become the user's program.
+
+    Raises HoldfastError: the container is not there or not created, or the program can't be run.
+    """
+    with open_container(root, container_id) as container:
+        container.lock()
+        status = container.status()
+        if status != "created":
+            raise errors.cannot_start(container_id, status)
+        answer = _let_go(container)
+        os.unlink(START_SOCKET, dir_fd=container.directory_fd)
+        if answer:
+            done, error = ANSWER.unpack_from(answer)
+            raise errors.start_failed(container.record.after_start[done], error)
+
+
+def _let_go(container: Container) -> bytes:
+    """Connect to the init that waits. Returns what it answers before it is gone or has become the program."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        # Through the descriptor, since the path may be longer than a socket's address can be.
+        connection.connect(b"/proc/self/fd/%d/%s" % (container.directory_fd, START_SOCKET))
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+        return answer

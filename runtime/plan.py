@@ -1,0 +1,173 @@
+"""From a checked configuration to a plan: everything that can be decided before anything is made.
+
+A step only carries out. So a mistake in a configuration is told before there is something to undo, and the order of
+the steps can be read without the details of what each writes where.
+
+Source: runtime-spec, config.md and config-linux.md.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from holdfast.protocol.errors import ConfigError, Problem
+from holdfast.protocol.oci.check import check
+from holdfast.runtime.cgroups.plan import CgroupPlan, plan_cgroup
+from holdfast.runtime.mounts.plan import MountsPlan, plan_mounts
+from holdfast.runtime.namespaces.plan import NamespacesPlan, plan_namespaces
+from holdfast.runtime.process.capabilities import ALL, plan_capabilities
+from holdfast.runtime.process.limits import Limit, plan_limits
+from holdfast.runtime.process.user import Identity
+from holdfast.runtime.seccomp.profile import Filter, compile_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from holdfast.protocol.oci import config
+    from holdfast.runtime.cgroups.detect import Host
+
+_DEFAULT_UMASK = 0o022
+
+
+class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process is set up before it becomes the user's program: init, or one that joins a container."""
+
+    argv: tuple[bytes, ...]
+    environment: tuple[bytes, ...]
+    cwd: bytes
+    identity: Identity
+    held: int
+    """The capabilities that the process has until it becomes the user, as a mask."""
+    no_new_privileges: bool
+    limits: tuple[Limit, ...]
+    oom_score: int | None
+    terminal: bool
+    size: tuple[int, int]
+    """Rows and columns of the terminal."""
+    filter: Filter | None
+    keyring: bytes | None
+    """The name of the session keyring to begin, or to join."""
+    preserve_fds: int
+    """How many descriptors from 3 on the program gets."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is decided of a container to be made."""
+
+    id: str
+    root: bytes
+    bundle: bytes
+    config: config.Config
+    snapshot: bytes
+    """The configuration's own bytes, kept with the container."""
+    namespaces: NamespacesPlan
+    mounts: MountsPlan
+    cgroup: CgroupPlan
+    process: ProcessPlan
+    no_pivot: bool
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line adds to a configuration."""
+
+    preserve_fds: int = 0
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+
+
+def make_plan(
+    parsed: config.Config,
+    snapshot: bytes,
+    *,
+    container_id: str,
+    root: bytes,
+    bundle: bytes,
+    options: Options,
+    host: Host,
+    held: int,
+) -> Plan:
+    """Decide everything. Raises ConfigError.
+
+    held: the mask of capabilities that the runtime itself has. host: the cgroup hierarchies there are.
+    """
+    problems = [*check(parsed), *_not_yet(parsed)]
+    if problems:
+        raise ConfigError(problems)
+    if parsed.process is None:
+        raise ConfigError([Problem("process", "nothing", "a process to run")])
+    namespaces = plan_namespaces(parsed.linux)
+    in_userns = namespaces.has("user")
+    return Plan(
+        id=container_id,
+        root=root,
+        bundle=bundle,
+        config=parsed,
+        snapshot=snapshot,
+        namespaces=namespaces,
+        mounts=plan_mounts(parsed, bundle, namespaces),
+        cgroup=plan_cgroup(parsed, container_id, host),
+        process=plan_process(
+            parsed.process,
+            seccomp=parsed.linux.seccomp if parsed.linux else None,
+            held=ALL if in_userns else held,
+            keyring=None if options.no_new_keyring else keyring_name(container_id),
+            preserve_fds=options.preserve_fds,
+        ),
+        no_pivot=options.no_pivot,
+    )
+
+
+def plan_process(
+    process: config.Process, *, seccomp: config.Seccomp | None, held: int, keyring: bytes | None, preserve_fds: int
+) -> ProcessPlan:
+    """Decide how a process is set up. Raises ConfigError."""
+    user, size = process.user, process.console_size
+    return ProcessPlan(
+        argv=tuple(os.fsencode(arg) for arg in process.args or ()),
+        environment=tuple(os.fsencode(entry) for entry in process.env or ()),
+        cwd=os.fsencode(process.cwd),
+        identity=Identity(
+            uid=user.uid,
+            gid=user.gid,
+            groups=tuple(user.additional_gids or ()),
+            umask=_DEFAULT_UMASK if user.umask is None else user.umask,
+            capabilities=plan_capabilities(process.capabilities, held),
+        ),
+        held=held,
+        no_new_privileges=bool(process.no_new_privileges),
+        limits=plan_limits(process.rlimits),
+        oom_score=process.oom_score_adj,
+        terminal=bool(process.terminal),
+        size=(size.height, size.width) if size else (0, 0),
+        filter=compile_profile(seccomp) if seccomp else None,
+        keyring=keyring,
+        preserve_fds=preserve_fds,
+    )
+
+
+def keyring_name(container_id: str) -> bytes:
+    """Return the name of a container's session keyring, which its exec processes join."""
+    return b"_ses." + container_id.encode()
+
+
+def _not_yet(parsed: config.Config) -> Iterable[Problem]:
+    """Name what the configuration asks for and this version cannot do: left out silently it would be a lie."""
+    linux, process = parsed.linux, parsed.process
+    asked: Mapping[str, object] = {
+        "hooks": parsed.hooks and any(getattr(parsed.hooks, name) for name in parsed.hooks.__struct_fields__),
+        "linux.personality": linux and linux.personality,
+        "linux.intelRdt": linux and linux.intel_rdt,
+        "linux.memoryPolicy": linux and linux.memory_policy,
+        "linux.netDevices": linux and linux.net_devices,
+        "linux.timeOffsets": linux and linux.time_offsets,
+        "linux.mountLabel": linux and linux.mount_label,
+        "linux.seccomp.listenerPath": linux and linux.seccomp and linux.seccomp.listener_path,
+        "process.apparmorProfile": process and process.apparmor_profile,
+        "process.selinuxLabel": process and process.selinux_label,
+        "process.scheduler": process and process.scheduler,
+        "process.ioPriority": process and process.io_priority,
+    }
+    return [Problem(field, "present", "nothing, in this version") for field, value in asked.items() if value]

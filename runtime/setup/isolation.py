@@ -1,0 +1,136 @@
+"""Steps that make the process: the cgroup it is born in, the puppet that clones it, its namespaces, its identity."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from holdfast.runtime.cgroups import group
+from holdfast.runtime.namespaces import join, network, userns
+from holdfast.runtime.procfs import Procfs
+from holdfast.runtime.puppet import puppet
+from holdfast.runtime.sys import files, process
+from holdfast.runtime.sys.call import Passed, number_of
+from holdfast.runtime.sys.executor import close_quietly
+
+if TYPE_CHECKING:
+    from holdfast.runtime.making import Making
+
+_FREE_FD = 10
+"""Where init keeps its own descriptors, above those that the user's program gets."""
+
+
+def open_namespaces(making: Making) -> None:
+    """Open the namespaces that the container joins."""
+    making.namespace_fds = join.open_all(making.parent, making.namespaces.joins)
+
+
+def close_namespaces(making: Making) -> None:
+    """Close them again."""
+    close_quietly(*making.namespace_fds)
+
+
+def make_cgroup(making: Making) -> None:
+    """Make the cgroup in each hierarchy."""
+    making.cgroup = group.make(making.parent, making.plan.cgroup)
+
+
+def remove_cgroup(making: Making) -> None:
+    """Remove what was made of the cgroup."""
+    if making.cgroup is not None:
+        group.remove(making.parent, making.cgroup)
+
+
+def start_puppet(making: Making) -> None:
+    """Start the puppet that will clone init, and have it join the namespaces that are given by path."""
+    program_fd = puppet.sealed_program()
+    try:
+        started = puppet.start(program_fd, making.stdio)
+    finally:
+        close_quietly(program_fd)
+    making.adopt(started)
+    join.join_all(making.stage, making.namespaces.joins, making.namespace_fds)
+    making.stage.flush()
+
+
+def stop_puppet(making: Making) -> None:
+    """End the puppet and reap it."""
+    if making.stage_pid:
+        making.stage.hang_up()
+        os.waitpid(making.stage_pid, 0)
+        making.stage_pid = 0
+
+
+def clone_init(making: Making) -> None:
+    """Clone init as a child of the runtime, into its cgroup where the kernel can, with its new namespaces."""
+    later = process.CLONE_NEWCGROUP  # its root is the cgroup that the process is in when it is made
+    flags = making.namespaces.new & ~later | process.CLONE_PARENT
+    making.stage.subject = "clone init"
+    with group.birthplace(making.cgroup) as cgroup_fd:
+        if cgroup_fd is None:
+            call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0)
+        else:
+            flags |= process.CLONE_INTO_CGROUP
+            call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0, cgroup=Passed(cgroup_fd))
+        pid = making.stage.do(call)
+        making.stage.flush()
+    making.pid = number_of(pid)
+    stop_puppet(making)
+    close_namespaces(making)
+
+
+def kill_init(making: Making) -> None:
+    """Kill init, and with it the pid namespace, and reap it."""
+    if making.pid:
+        with suppress(ProcessLookupError):
+            os.kill(making.pid, signal.SIGKILL)  # our own child, not reaped yet: the id is still its
+        os.waitpid(making.pid, 0)
+
+
+def enter_cgroup(making: Making) -> None:
+    """Put init into its cgroup where it was not born in it."""
+    if making.cgroup is not None:
+        group.enter(making.parent, making.cgroup, making.pid)
+
+
+def write_id_maps(making: Making) -> None:
+    """Give init's user namespace its maps."""
+    userns.write_maps(making.parent, making.proc, making.pid, making.namespaces)
+
+
+def become_root(making: Making) -> None:
+    """Have init become root of its user namespace."""
+    userns.become_root(making.init)
+
+
+def settle_in(making: Making) -> None:
+    """Have init shut the door behind it: own session, nothing open but stdio, what is to be preserved, its channel."""
+    x, count = making.init, making.process.preserve_fds
+    x.do(process.setsid())
+    x.do(files.close(puppet.CHANNEL))
+    x.move_channel(max(_FREE_FD, 3 + count))
+    if not count:
+        return
+    # In two batches: the descriptors that come with a batch have numbers that the program's may need.
+    kept = [x.do(files.dup_above(Passed(fd), max(_FREE_FD, 3 + count))) for fd in range(3, 3 + count)]
+    x.flush()
+    for target, fd in enumerate(kept, start=3):
+        x.do(files.dup3(fd, target))
+        x.do(files.close(fd))
+
+
+def hide_memory(making: Making) -> None:
+    """Have init become undumpable: nobody but root can trace it or read its memory until it runs the program."""
+    making.init.do(process.prctl(process.PR_SET_DUMPABLE, 0))
+
+
+def new_cgroup_namespace(making: Making) -> None:
+    """Give init a cgroup namespace whose root is the cgroup that it is in."""
+    making.init.do(process.unshare(process.CLONE_NEWCGROUP))
+
+
+def loopback_up(making: Making) -> None:
+    """Bring the new network namespace's loopback interface up."""
+    network.loopback_up(making.init)
