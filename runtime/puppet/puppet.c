@@ -38,6 +38,7 @@
 
 enum {
 	FIRST_CHANNEL = 3, /* where whoever starts the puppet has put its socket */
+	CHILD_CHANNEL = 4, /* and the one for the process that it will be made to clone */
 	MAX_CALLS = 1024,
 	CONTROL_SIZE = 272, /* struct cmsghdr and 64 descriptors */
 	ARENA_SIZE = 16 << 20, /* an argument list and an environment may be large; untouched pages cost nothing */
@@ -236,6 +237,8 @@ __attribute__((used)) static _Noreturn void serve(void)
 {
 	struct header header;
 
+	/* Nothing of whoever started the puppet is to be found in it: stdio and two channels are all it has. */
+	syscall6(__NR_close_range, CHILD_CHANNEL + 1, ~0U, 0, 0, 0, 0);
 	for (;;) {
 		receive(&header);
 		perform(&header);

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.runtime.puppet.batch import ANSWER, CALLS_MAX, PASSED_MAX, Batch, Entry
 from holdfast.runtime.sys.call import Call, CallFailed, Passed, Result, operation_of
 from holdfast.runtime.sys.executor import close_quietly
-from holdfast.runtime.sys.files import close, close_range, dup_above
+from holdfast.runtime.sys.files import close, dup_above
 from holdfast.runtime.sys.sockets import send_fd
 
 if TYPE_CHECKING:
@@ -210,9 +210,7 @@ def start(program_fd: int, stdio: Sequence[int]) -> Started:
         for _, theirs in pairs:
             theirs.close()
     (ours, _), (childs, _) = pairs
-    puppet = Puppet(ours)
-    puppet.do(close_range(CHILD_CHANNEL + 1))
-    return Started(pid, puppet, Puppet(childs, CHILD_CHANNEL))
+    return Started(pid, Puppet(ours), Puppet(childs, CHILD_CHANNEL))
 
 
 def sealed_program() -> int:
