@@ -59,6 +59,11 @@ class Puppet:
         self._batch = Batch()
         self._held = False
 
+    @property
+    def pending(self) -> int:
+        """How many calls wait for the next flush."""
+        return len(self._batch)
+
     def do(self, call: Call) -> Result:
         """Put a call into the batch; it is carried out by the next flush. Raises CallFailed for an earlier one."""
         if len(self._batch) > CALLS_MAX or len(self._batch.passed) > PASSED_MAX - 2:

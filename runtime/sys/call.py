@@ -124,6 +124,10 @@ class Executor(Protocol):
 
     subject: str
 
+    @property
+    def pending(self) -> int:
+        """How many calls wait for the next flush: a batch has room for a thousand."""
+
     def do(self, call: Call) -> Value:
         """Carry the call out, now or with the next flush. Raises CallFailed (flush does, for a later one)."""
 

@@ -37,6 +37,9 @@ _REGISTER_MIN, _REGISTER_MAX = -(2**63), 2**64 - 1
 class Here:
     """Carries each call out at once, in this process."""
 
+    pending = 0
+    """No call ever waits here."""
+
     def __init__(self) -> None:
         self.subject = ""
         self.observe: Callable[[Call, int | None], None] | None = None
