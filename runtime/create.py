@@ -17,7 +17,7 @@ from holdfast.runtime.plan import Options, make_plan
 from holdfast.runtime.process.own import held_capabilities
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet.puppet import PuppetDied
-from holdfast.runtime.steps import setup
+from holdfast.runtime.steps import SETUP, taken
 from holdfast.runtime.sys.executor import here
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
         pid_file=request.pid_file,
     )
     making.plan = plan
-    carry_out(setup(plan), making, explain)
+    carry_out(taken(SETUP, making), making, explain)
     return making.pid
 
 

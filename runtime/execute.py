@@ -21,14 +21,10 @@ from holdfast.runtime.making import Making
 from holdfast.runtime.plan import keyring_name, plan_process
 from holdfast.runtime.process.capabilities import ALL
 from holdfast.runtime.process.own import held_capabilities
-from holdfast.runtime.setup import isolation, joining, parking, registry, session
-from holdfast.runtime.step import INIT, PARENT, Step
-from holdfast.runtime.steps import process_steps
+from holdfast.runtime.steps import JOIN, taken
 from holdfast.runtime.sys.executor import here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from holdfast.runtime.explain import Explain
 
 
@@ -76,87 +72,5 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
         )
         making.record, making.cgroup = record, record.cgroup
         making.init_pidfd = container.pidfd()
-        carry_out(join_steps(making), making, explain)
+        carry_out(taken(JOIN, making), making, explain)
         return making.pid
-
-
-def join_steps(making: Making) -> Iterator[Step]:
-    """Yield the steps that take a checked process to its program, inside a container that runs."""
-    yield Step(
-        PARENT,
-        "start a puppet in the container's cgroup",
-        joining.start_puppet,
-        undo=isolation.stop_puppet,
-        why="The cgroup first: from here on the process is under the container's limits, and dies with it.",
-        source="posix_spawn(3), memfd_create(2), cgroups(7)",
-    )
-    yield Step(
-        PARENT,
-        "join the container's namespaces and clone into them",
-        joining.join_and_clone,
-        undo=isolation.kill_init,
-        why="All namespaces of init in one call, by a descriptor that can't come to mean another process. A clone, "
-        "since a pid namespace takes only children. Undumpable before it joins, so that nobody inside can trace it.",
-        source="setns(2), clone(2), ptrace(2)",
-    )
-    yield Step(
-        INIT,
-        "close what the process does not need and begin a session",
-        isolation.settle_in,
-        why="Nothing of the runtime's is open while the user's programs are around.",
-        source="setsid(2), fcntl(2)",
-    )
-    if making.namespaces.has("user"):
-        yield Step(
-            INIT,
-            "become root of the user namespace",
-            isolation.become_root,
-            why="So that what follows has the rights of the container's root.",
-            source="user_namespaces(7), setresuid(2)",
-        )
-    yield Step(
-        INIT,
-        "join the session keyring",
-        session.join_keyring,
-        why="The container's, by its name; otherwise the process would have the caller's keys.",
-        source="keyctl(2)",
-    )
-    if making.process.terminal:
-        yield Step(
-            INIT,
-            "open the terminal",
-            session.open_terminal,
-            why="In the container's devpts, so that its name means something to the program.",
-            source="pty(7), ioctl_tty(2)",
-        )
-    if making.process.oom_score is not None:
-        yield Step(
-            PARENT,
-            "set the OOM score",
-            parking.set_oom_score,
-            why="From outside: lowering it takes a right that the process loses.",
-            source="proc_pid_oom_score_adj(5)",
-        )
-    if making.process.limits:
-        yield Step(
-            PARENT,
-            "set the resource limits",
-            parking.set_limits,
-            why="From outside: raising a hard limit takes a right that the process loses.",
-            source="prlimit(2)",
-        )
-    yield from process_steps(making.process)
-    yield Step(
-        INIT,
-        "become the program",
-        joining.become,
-        why="Everything else is done; if this fails its answer is the last thing that the puppet says.",
-        source="execve(2), close_range(2)",
-    )
-    yield Step(
-        PARENT,
-        "write the pid file",
-        registry.write_pid_file,
-        why="The manager reads it when the runtime has ended.",
-        source='conmon(8) "--container-pidfile"',
-    )

@@ -38,6 +38,8 @@ class Making:
     program: bytes
     """The path of the user's program, as init is going to exec it."""
     environment: list[bytes]
+    init_pidfd: int
+    """Of an exec: stands for the init whose namespaces are joined."""
 
 
     def __init__(
@@ -60,18 +62,16 @@ class Making:
         self.cgroup: Cgroup | None = None
         self.stage_pid = 0
         self.pid = 0
-        self._explain: Explain | None = None
 
     def explain_with(self, explain: Explain | None) -> None:
         """Have each call told from now on."""
-        self._explain = explain
-        self.parent.observe = explain and explain.observe
+        self.parent.observe = explain.observe if explain else None
 
     def adopt(self, started: Started) -> None:
         """Take over a puppet and the channel to the process that it will clone."""
         self.stage_pid, self.stage, self.init = started.pid, started.puppet, started.child
         for puppet in (self.stage, self.init):
-            puppet.observe = self._explain and self._explain.observe
+            puppet.observe = self.parent.observe
 
     def flush(self) -> None:
         """Have everything carried out that has been asked of the puppets."""

@@ -21,6 +21,16 @@ INIT = "init"
 """The container's first process (of an exec: the process that joins), in its namespaces, acting through a puppet."""
 
 
+class When(NamedTuple):
+    """A condition under which a step is taken: in words, and as a test."""
+
+    words: str
+    holds: Callable[[Making], bool]
+
+
+ALWAYS = When("always", lambda _: True)
+
+
 class Step(NamedTuple):
     """One step. Its texts are for people who want to learn how a container is made."""
 
@@ -33,3 +43,4 @@ class Step(NamedTuple):
     """The man page, the section of the runtime-spec or the kernel document that it implements."""
     undo: Callable[[Making], None] | None = None
     """Takes back what was done, also if only a part of it was; None if undoing an earlier step is enough."""
+    when: When = ALWAYS

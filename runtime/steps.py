@@ -24,63 +24,76 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.runtime.setup import filetree, isolation, parking, registry, session
-from holdfast.runtime.step import INIT, PARENT, Step
+from holdfast.runtime.setup import filetree, isolation, joining, parking, registry, session
+from holdfast.runtime.step import INIT, PARENT, Step, When
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.runtime.plan import Plan, ProcessPlan
+    from holdfast.runtime.making import Making
+
+JOINED_NAMESPACES = When("with namespaces given by path", lambda m: bool(m.namespaces.joins))
+NEW_USER_NAMESPACE = When("with a new user namespace", lambda m: m.namespaces.makes("user"))
+OTHER_USER_NAMESPACE = When("in another user namespace than the runtime's", lambda m: m.namespaces.has("user"))
+NEW_MOUNT_NAMESPACE = When("with a new mount namespace", lambda m: m.namespaces.makes("mount"))
+NEW_CGROUP_NAMESPACE = When("with a new cgroup namespace", lambda m: m.namespaces.makes("cgroup"))
+NEW_NETWORK_NAMESPACE = When("with a new network namespace", lambda m: m.namespaces.makes("network"))
+NAMES = When("with a host name or a domain name", lambda m: bool(m.plan.config.hostname or m.plan.config.domainname))
+SYSCTLS = When("with sysctls", lambda m: bool(m.plan.config.linux and m.plan.config.linux.sysctl))
+KEYRING = When("unless the caller's keyring is to be kept", lambda m: m.process.keyring is not None)
+TERMINAL = When("with a terminal", lambda m: m.process.terminal)
+OOM_SCORE = When("with an OOM score", lambda m: m.process.oom_score is not None)
+LIMITS = When("with resource limits", lambda m: bool(m.process.limits))
+NO_NEW_PRIVILEGES = When("with no_new_privs", lambda m: m.process.no_new_privileges)
+EARLY_FILTER = When(
+    "with a seccomp filter, without no_new_privs",
+    lambda m: m.process.filter is not None and not m.process.no_new_privileges,
+)
 
 
-def setup(plan: Plan) -> Iterator[Step]:
-    """Yield the steps that take a plan to a parked init. Source: runtime-spec, runtime.md "Lifecycle"."""
-    yield from _preparation(plan)
-    yield from _isolation(plan)
-    yield from _file_tree(plan)
-    yield from _surroundings(plan)
-    yield from process_steps(plan.process)
-    yield from _parking(plan)
+def taken(steps: tuple[Step, ...], making: Making) -> Iterator[Step]:
+    """Yield the steps whose condition holds."""
+    return (step for step in steps if step.when.holds(making))
 
 
-def _preparation(plan: Plan) -> Iterator[Step]:
-    yield Step(
+PREPARATION = (
+    Step(
         PARENT,
         "reserve the id",
         registry.reserve,
         undo=registry.release,
         why="First: two creates of one id cannot both go on, and from here on a crash can be cleaned up.",
         source='runtime-spec, runtime.md "Create"; mkdir(2)',
-    )
-    if plan.namespaces.joins:
-        yield Step(
-            PARENT,
-            "open the namespaces to join",
-            isolation.open_namespaces,
-            why="Their paths mean something only here, and may not resolve inside the new mount namespace.",
-            source='runtime-spec, config-linux.md "Namespaces"; ioctl_nsfs(2)',
-        )
-    yield Step(
+    ),
+    Step(
+        PARENT,
+        "open the namespaces to join",
+        isolation.open_namespaces,
+        why="Their paths mean something only here, and may not resolve inside the new mount namespace.",
+        source='runtime-spec, config-linux.md "Namespaces"; ioctl_nsfs(2)',
+        when=JOINED_NAMESPACES,
+    ),
+    Step(
         PARENT,
         "open the rootfs and what will be bound into it",
         filetree.open_sources,
         why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
         "if somebody swaps a path in between; and init may not be allowed to reach it.",
         source="open_tree(2), mount_setattr(2)",
-    )
-    yield Step(
+    ),
+    Step(
         PARENT,
         "make the cgroup",
         isolation.make_cgroup,
         undo=isolation.remove_cgroup,
         why="Before the clone, so that init is born in it, or enters it before it can fork.",
         source='runtime-spec, config-linux.md "Control groups"; cgroups(7)',
-    )
+    ),
+)
+"""What the parent gets ready while there is no process of the container yet."""
 
-
-def _isolation(plan: Plan) -> Iterator[Step]:
-    namespaces = plan.namespaces
-    yield Step(
+ISOLATION = (
+    Step(
         PARENT,
         "start a puppet and join namespaces with it",
         isolation.start_puppet,
@@ -88,8 +101,8 @@ def _isolation(plan: Plan) -> Iterator[Step]:
         why="Python never enters a container. The puppet has nothing open but stdio and its channel, and runs from "
         "a sealed memory file, so that there is nothing of the host to be found in it.",
         source="posix_spawn(3), memfd_create(2), setns(2)",
-    )
-    yield Step(
+    ),
+    Step(
         PARENT,
         "clone init with its namespaces",
         isolation.clone_init,
@@ -97,235 +110,325 @@ def _isolation(plan: Plan) -> Iterator[Step]:
         why="One call makes the process and all its namespaces; the user namespace owns the others. As a child of "
         "the runtime, so that whoever supervises can reap it.",
         source="clone(2), namespaces(7)",
-    )
-    yield Step(
+    ),
+    Step(
         PARENT,
         "note init in the record",
         registry.note_process,
         why="From here on there is a process that a cleaner must find if the runtime is killed.",
         source="proc_pid_stat(5)",
-    )
-    yield Step(
+    ),
+    Step(
         PARENT,
         "put init into its cgroup",
         isolation.enter_cgroup,
         why="Where the kernel could not have it born there; before init does anything, so that nothing escapes.",
         source="cgroups(7)",
-    )
-    if plan.process.oom_score is not None:
-        yield Step(
-            PARENT,
-            "set the OOM score",
-            parking.set_oom_score,
-            why="From outside: lowering it takes a right that init loses.",
-            source="proc_pid_oom_score_adj(5)",
-        )
-    if namespaces.makes("user"):
-        yield Step(
-            PARENT,
-            "write the uid and gid maps",
-            isolation.write_id_maps,
-            why="Only a process outside with the right over the mapped ids may; until then init is nobody in there.",
-            source="user_namespaces(7)",
-        )
-    yield Step(
+    ),
+    Step(
+        PARENT,
+        "set the OOM score",
+        parking.set_oom_score,
+        why="From outside: lowering it takes a right that init loses.",
+        source="proc_pid_oom_score_adj(5)",
+        when=OOM_SCORE,
+    ),
+    Step(
+        PARENT,
+        "write the uid and gid maps",
+        isolation.write_id_maps,
+        why="Only a process outside with the right over the mapped ids may; until then init is nobody in there.",
+        source="user_namespaces(7)",
+        when=NEW_USER_NAMESPACE,
+    ),
+    Step(
         INIT,
         "close what init does not need and begin a session",
         isolation.settle_in,
         why="A parked init may wait for hours; it must not hold a copy of anybody's descriptors meanwhile.",
         source="setsid(2), fcntl(2)",
-    )
-    if namespaces.makes("mount"):
-        yield Step(
-            INIT,
-            "stop mount events to the host and attach the rootfs",
-            filetree.isolate,
-            why="What is mounted from here on must not appear on the host; pivot_root refuses a shared parent. "
-            "Before init becomes root of its user namespace, which may not reach the rootfs by its path.",
-            source='mount_namespaces(7) "Shared subtrees"',
-        )
-    if namespaces.has("user"):
-        yield Step(
-            INIT,
-            "become root of the user namespace",
-            isolation.become_root,
-            why="Files and mounts that are made from here on belong to the container's root.",
-            source="user_namespaces(7), setresuid(2)",
-        )
-    yield Step(
+    ),
+    Step(
+        INIT,
+        "stop mount events to the host and attach the rootfs",
+        filetree.isolate,
+        why="What is mounted from here on must not appear on the host; pivot_root refuses a shared parent. "
+        "Before init becomes root of its user namespace, which may not reach the rootfs by its path.",
+        source='mount_namespaces(7) "Shared subtrees"',
+        when=NEW_MOUNT_NAMESPACE,
+    ),
+    Step(
+        INIT,
+        "become root of the user namespace",
+        isolation.become_root,
+        why="Files and mounts that are made from here on belong to the container's root.",
+        source="user_namespaces(7), setresuid(2)",
+        when=OTHER_USER_NAMESPACE,
+    ),
+    Step(
         INIT,
         "hide init's memory",
         isolation.hide_memory,
         why="Until it runs the user's program no other process of the container may trace it. After the maps are "
         "written and the user changed: both need or alter it.",
         source="prctl(2) PR_SET_DUMPABLE, ptrace(2)",
-    )
-    if namespaces.makes("cgroup"):
-        yield Step(
-            INIT,
-            "make a cgroup namespace",
-            isolation.new_cgroup_namespace,
-            why="Only now: its root is the cgroup that init is in at this moment.",
-            source="cgroup_namespaces(7)",
-        )
-    if namespaces.makes("network"):
-        yield Step(
-            INIT,
-            "bring the loopback interface up",
-            isolation.loopback_up,
-            why="A new network namespace has one, down; programs and hooks expect 127.0.0.1.",
-            source="netdevice(7)",
-        )
-    if plan.process.keyring is not None:
-        yield Step(
-            INIT,
-            "begin a session keyring",
-            session.join_keyring,
-            why="Otherwise the container could read the keys of whoever called the runtime.",
-            source="keyctl(2), session-keyring(7)",
-        )
+    ),
+    Step(
+        INIT,
+        "make a cgroup namespace",
+        isolation.new_cgroup_namespace,
+        why="Only now: its root is the cgroup that init is in at this moment.",
+        source="cgroup_namespaces(7)",
+        when=NEW_CGROUP_NAMESPACE,
+    ),
+    Step(
+        INIT,
+        "bring the loopback interface up",
+        isolation.loopback_up,
+        why="A new network namespace has one, down; programs and hooks expect 127.0.0.1.",
+        source="netdevice(7)",
+        when=NEW_NETWORK_NAMESPACE,
+    ),
+    Step(
+        INIT,
+        "begin a session keyring",
+        session.join_keyring,
+        why="Otherwise the container could read the keys of whoever called the runtime.",
+        source="keyctl(2), session-keyring(7)",
+        when=KEYRING,
+    ),
+)
+"""The process and its namespaces."""
 
-
-def _file_tree(plan: Plan) -> Iterator[Step]:
-    if not plan.namespaces.makes("mount"):
-        return
-    yield Step(
+FILE_TREE = (
+    Step(
         INIT,
         "mount what the configuration lists",
         filetree.mount_all,
         why="In the order of the list, as the spec wants. Each mount is finished while detached and attached to a "
         "descriptor of its target, so no path is looked up twice.",
         source='runtime-spec, config.md "Mounts"; fsopen(2), move_mount(2), openat2(2)',
-    )
-    yield Step(
+        when=NEW_MOUNT_NAMESPACE,
+    ),
+    Step(
         INIT,
         "make the devices",
         filetree.make_devices,
         why="After the mounts, since /dev is one of them.",
         source='runtime-spec, config-linux.md "Default Devices"; mknod(2)',
-    )
-    yield Step(
+        when=NEW_MOUNT_NAMESPACE,
+    ),
+    Step(
         PARENT,
         "write the cgroup limits",
         isolation.limit_cgroup,
         why="Before anything of the user's runs; after the mounts, which a tight limit would hinder.",
         source='runtime-spec, config-linux.md "Control groups"',
-    )
-    if plan.process.terminal:
-        yield Step(
-            INIT,
-            "open the terminal",
-            session.open_terminal,
-            why="In the container's own devpts, which exists only now; the far end goes to the supervisor.",
-            source="pty(7), ioctl_tty(2)",
-        )
-    yield Step(
+    ),
+    Step(
+        INIT,
+        "open the terminal",
+        session.open_terminal,
+        why="In the container's own devpts, which exists only now; the far end goes to the supervisor.",
+        source="pty(7), ioctl_tty(2)",
+        when=TERMINAL,
+    ),
+    Step(
         INIT,
         "make the rootfs the root",
         filetree.pivot,
         why="The old root is unmounted in the same breath; from here on no path leads to the host.",
         source="pivot_root(2)",
-    )
+        when=NEW_MOUNT_NAMESPACE,
+    ),
+)
+"""What the container sees as its file tree."""
 
+SURROUNDINGS = (
+    Step(
+        INIT,
+        "set the host name",
+        session.set_names,
+        why="In the new uts namespace; the host keeps its own.",
+        source="sethostname(2), uts_namespaces(7)",
+        when=NAMES,
+    ),
+    Step(
+        INIT,
+        "set sysctls",
+        session.set_sysctls,
+        why="Before /proc/sys becomes read-only. Only those that belong to a namespace of the container.",
+        source='runtime-spec, config-linux.md "Sysctl"; proc_sys(5)',
+        when=SYSCTLS,
+    ),
+    Step(
+        INIT,
+        "mask and lock paths, and the root if it is read-only",
+        filetree.lock_paths,
+        why="Last of the file tree: everything before had to write there.",
+        source='runtime-spec, config-linux.md "Masked Paths", "Readonly Paths"; mount_setattr(2)',
+        when=NEW_MOUNT_NAMESPACE,
+    ),
+)
+"""What else belongs to its namespaces."""
 
-def _surroundings(plan: Plan) -> Iterator[Step]:
-    config = plan.config
-    if config.hostname or config.domainname:
-        yield Step(
-            INIT,
-            "set the host name",
-            session.set_names,
-            why="In the new uts namespace; the host keeps its own.",
-            source="sethostname(2), uts_namespaces(7)",
-        )
-    if config.linux and config.linux.sysctl:
-        yield Step(
-            INIT,
-            "set sysctls",
-            session.set_sysctls,
-            why="Before /proc/sys becomes read-only. Only those that belong to a namespace of the container.",
-            source='runtime-spec, config-linux.md "Sysctl"; proc_sys(5)',
-        )
-    if plan.namespaces.makes("mount"):
-        yield Step(
-            INIT,
-            "mask and lock paths, and the root if it is read-only",
-            filetree.lock_paths,
-            why="Last of the file tree: everything before had to write there.",
-            source='runtime-spec, config-linux.md "Masked Paths", "Readonly Paths"; mount_setattr(2)',
-        )
-
-
-def process_steps(plan: ProcessPlan) -> Iterator[Step]:
-    """Yield what an exec's process goes through as well."""
-    yield Step(
+PROCESS = (
+    Step(
         INIT,
         "find the program",
         session.find_program,
         why="As the user and from the working directory, so that a missing one is an error of create, not of start.",
         source='runtime-spec, config.md "Process"; access(2), execvp(3)',
-    )
-    yield Step(
+    ),
+    Step(
         INIT,
         "give stdio to the user",
         session.own_stdio,
         why="A program that reopens /dev/stdout needs the right to; only pipes and terminals, which are ours.",
         source="fchown(2), proc_pid_fd(5)",
-    )
-    if plan.no_new_privileges:
-        yield Step(
-            INIT,
-            "forbid new privileges",
-            parking.forbid_new_privileges,
-            why="Before the user changes: what runs from here on can only lose rights.",
-            source="prctl(2) PR_SET_NO_NEW_PRIVS",
-        )
-    elif plan.filter is not None:
-        yield Step(
-            INIT,
-            "load the seccomp filter",
-            parking.load_filter,
-            why="Here, since without no_new_privs it takes a right that the next step drops.",
-            source="seccomp(2)",
-        )
-    yield Step(
+    ),
+    Step(
+        INIT,
+        "forbid new privileges",
+        parking.forbid_new_privileges,
+        why="Before the user changes: what runs from here on can only lose rights.",
+        source="prctl(2) PR_SET_NO_NEW_PRIVS",
+        when=NO_NEW_PRIVILEGES,
+    ),
+    Step(
+        INIT,
+        "load the seccomp filter",
+        parking.load_filter,
+        why="Here, since without no_new_privs it takes a right that the next step drops.",
+        source="seccomp(2)",
+        when=EARLY_FILTER,
+    ),
+    Step(
         INIT,
         "become the user",
         parking.drop_to_user,
         why="Bounding set, groups, ids, then the other sets, the ambient set last: each needs a right that the "
         "next ones take away.",
         source="capabilities(7), credentials(7)",
-    )
+    ),
+)
+"""What each process of a container goes through, init and those of an exec."""
 
-
-def _parking(plan: Plan) -> Iterator[Step]:
-    yield Step(
+PARKING = (
+    Step(
         INIT,
         "report and wait for start",
         parking.park,
         why="The last thing that can fail has passed. What is left is in init's hands already, in one batch, since "
         "under the user's filter it may not be able to receive another.",
         source='runtime-spec, runtime.md "Start"; execve(2), close_range(2)',
-    )
-    if plan.process.limits:
-        yield Step(
-            PARENT,
-            "set the resource limits",
-            parking.set_limits,
-            why="From outside: raising a hard limit takes a right that init has lost.",
-            source="prlimit(2)",
-        )
-    yield Step(
+    ),
+    Step(
+        PARENT,
+        "set the resource limits",
+        parking.set_limits,
+        why="From outside: raising a hard limit takes a right that init has lost.",
+        source="prlimit(2)",
+        when=LIMITS,
+    ),
+    Step(
         PARENT,
         "check who init has become",
         parking.check_identity,
         why="The kernel's word, from outside, before anything of the user's runs.",
         source="proc_pid_status(5)",
-    )
-    yield Step(
+    ),
+    Step(
         PARENT,
         "record it as created",
         registry.declare_created,
         why="Only now, so that nobody sees more than there is.",
         source='runtime-spec, runtime.md "State"',
-    )
+    ),
+)
+"""The end of create."""
+
+SETUP = (*PREPARATION, *ISOLATION, *FILE_TREE, *SURROUNDINGS, *PROCESS, *PARKING)
+"""From a plan to a parked init. Source: runtime-spec, runtime.md "Lifecycle"."""
+
+JOIN = (
+    Step(
+        PARENT,
+        "start a puppet in the container's cgroup",
+        joining.start_puppet,
+        undo=isolation.stop_puppet,
+        why="The cgroup first: from here on the process is under the container's limits, and dies with it.",
+        source="posix_spawn(3), memfd_create(2), cgroups(7)",
+    ),
+    Step(
+        PARENT,
+        "join the container's namespaces and clone into them",
+        joining.join_and_clone,
+        undo=isolation.kill_init,
+        why="All namespaces of init in one call, by a descriptor that can't come to mean another process. A clone, "
+        "since a pid namespace takes only children. Undumpable before it joins, so that nobody inside can trace it.",
+        source="setns(2), clone(2), ptrace(2)",
+    ),
+    Step(
+        INIT,
+        "close what the process does not need and begin a session",
+        isolation.settle_in,
+        why="Nothing of the runtime's is open while the user's programs are around.",
+        source="setsid(2), fcntl(2)",
+    ),
+    Step(
+        INIT,
+        "become root of the user namespace",
+        isolation.become_root,
+        why="So that what follows has the rights of the container's root.",
+        source="user_namespaces(7), setresuid(2)",
+        when=OTHER_USER_NAMESPACE,
+    ),
+    Step(
+        INIT,
+        "join the session keyring",
+        session.join_keyring,
+        why="The container's, by its name; otherwise the process would have the caller's keys.",
+        source="keyctl(2)",
+    ),
+    Step(
+        INIT,
+        "open the terminal",
+        session.open_terminal,
+        why="In the container's devpts, so that its name means something to the program.",
+        source="pty(7), ioctl_tty(2)",
+        when=TERMINAL,
+    ),
+    Step(
+        PARENT,
+        "set the OOM score",
+        parking.set_oom_score,
+        why="From outside: lowering it takes a right that the process loses.",
+        source="proc_pid_oom_score_adj(5)",
+        when=OOM_SCORE,
+    ),
+    Step(
+        PARENT,
+        "set the resource limits",
+        parking.set_limits,
+        why="From outside: raising a hard limit takes a right that the process loses.",
+        source="prlimit(2)",
+        when=LIMITS,
+    ),
+    *PROCESS,
+    Step(
+        INIT,
+        "become the program",
+        joining.become,
+        why="Everything else is done; if this fails its answer is the last thing that the puppet says.",
+        source="execve(2), close_range(2)",
+    ),
+    Step(
+        PARENT,
+        "write the pid file",
+        registry.write_pid_file,
+        why="The manager reads it when the runtime has ended.",
+        source='conmon(8) "--container-pidfile"',
+    ),
+)
+"""From a running container to one more process in it."""

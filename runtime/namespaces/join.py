@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.runtime.namespaces.plan import Join
+    from holdfast.runtime.sys.call import Executor
     from holdfast.runtime.sys.executor import Here
 
 _NS_GET_NSTYPE = 0xB703
@@ -47,7 +48,7 @@ def _type_of(x: Here, fd: int) -> int:
         return 0
 
 
-def join_all(x: process.Executor, joins: Sequence[Join], fds: Sequence[int]) -> None:
+def join_all(x: Executor, joins: Sequence[Join], fds: Sequence[int]) -> None:
     """Have the process that carries this out, or its next child for a pid namespace, join them."""
     for join, fd in zip(joins, fds, strict=True):
         x.subject = f'{join.field}: join "{os.fsdecode(join.path)}"'

@@ -226,7 +226,7 @@ def sealed_program() -> int:
     source = os.open(os.fsencode(__file__).rpartition(b"/")[0] + b"/puppet", os.O_RDONLY | os.O_CLOEXEC)
     try:
         fd = _memory_file()
-        while os.sendfile(fd, source, None, 1 << 20):  # type: ignore[arg-type]
+        while os.sendfile(fd, source, None, 1 << 20):
             pass
     finally:
         os.close(source)

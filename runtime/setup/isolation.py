@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _FREE_FD = 10
 """Where init keeps its own descriptors, above those that the user's program gets."""
 
+_LIBC_SIGNALS = (32, 33)
+"""Which the C library keeps for itself: posix_spawn does not reset them if the caller ignores them."""
+
 
 def open_namespaces(making: Making) -> None:
     """Open the namespaces that the container joins."""
@@ -95,6 +98,12 @@ def enter_cgroup(making: Making) -> None:
         group.enter(making.parent, making.cgroup, making.pid)
 
 
+def limit_cgroup(making: Making) -> None:
+    """Write the limits."""
+    if making.cgroup is not None:
+        group.limit(making.parent, making.cgroup, making.plan.cgroup)
+
+
 def write_id_maps(making: Making) -> None:
     """Give init's user namespace its maps."""
     userns.write_maps(making.parent, making.proc, making.pid, making.namespaces)
@@ -108,6 +117,8 @@ def become_root(making: Making) -> None:
 def settle_in(making: Making) -> None:
     """Have init shut the door behind it: own session, nothing open but stdio, what is to be preserved, its channel."""
     x, count = making.init, making.process.preserve_fds
+    for signal_number in _LIBC_SIGNALS:
+        x.do(process.default_action(signal_number))
     x.do(process.setsid())
     x.do(files.close(puppet.CHANNEL))
     x.move_channel(max(_FREE_FD, 3 + count))

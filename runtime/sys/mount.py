@@ -101,9 +101,8 @@ def mount_setattr(
 ) -> Call:
     """Change attributes and propagation of an open mount, and of those below it. Source: mount_setattr(2)."""
     flags = (AT_RECURSIVE if recursive else 0) | (AT_EMPTY_PATH if not path else 0)
-    attributes: Arg = struct.pack("=QQQQ", set_, clear, propagation, userns if isinstance(userns, int) else 0)
-    if not isinstance(userns, int):
-        attributes = Struct(attributes, (Member(24, 8, userns),))
+    fixed = struct.pack("=QQQQ", set_, clear, propagation, 0)
+    attributes = Struct(fixed, (Member(24, 8, userns),)) if userns else fixed
     return Call(NUMBERS["mount_setattr"], "mount_setattr", (mount, cstring(path), flags, attributes, 32))
 
 

@@ -155,6 +155,12 @@ def exit_group(code: int) -> Call:
     return Call(NUMBERS["exit_group"], "exit_group", (code,))
 
 
+def default_action(signal: int) -> Call:
+    """Give a signal its default action. Source: sigaction(2), struct sigaction of the kernel."""
+    action = bytes(32)
+    return Call(NUMBERS["rt_sigaction"], "rt_sigaction", (signal, action, 0, 8), f"signal {signal}")
+
+
 def pidfd_open(pid: int) -> Call:
     """Open a descriptor that stands for the process. Source: pidfd_open(2)."""
     return Call(NUMBERS["pidfd_open"], "pidfd_open", (pid, 0), f"pid {pid}")
