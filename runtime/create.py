@@ -53,7 +53,7 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
     ids.check_id(request.id)
     snapshot = read_config_file(request.bundle)
     parsed = parse_config(snapshot)
-    terminal = parsed.process is not None and bool(parsed.process.terminal)
+    terminal = parsed.process is not None and parsed.process.terminal
     if terminal != (request.console_fd is not None):
         what = "a console socket is needed" if terminal else "a console socket is given for a process without one"
         raise HoldfastError(f"process.terminal: {what}")

@@ -55,10 +55,9 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
         status, record = container.status(), container.record
         if status not in ("created", "running"):
             raise errors.cannot_exec(request.id, status)
-        linux = parse_config(read_config(container)).linux
         process = plan_process(
             request.process,
-            seccomp=linux.seccomp if linux else None,
+            seccomp=parse_config(read_config(container)).linux.seccomp,
             held=ALL if record.namespaces.has("user") else held_capabilities(here),
             keyring=keyring_name(request.id),
             preserve_fds=request.preserve_fds,

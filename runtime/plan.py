@@ -24,7 +24,7 @@ from holdfast.runtime.process.user import Identity
 from holdfast.runtime.seccomp.profile import Filter, compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from holdfast.protocol.oci import config
     from holdfast.runtime.cgroups.detect import Host
@@ -111,7 +111,7 @@ def make_plan(
         cgroup=plan_cgroup(parsed, container_id, host),
         process=plan_process(
             parsed.process,
-            seccomp=parsed.linux.seccomp if parsed.linux else None,
+            seccomp=parsed.linux.seccomp,
             held=ALL if in_userns else held,
             keyring=None if options.no_new_keyring else keyring_name(container_id),
             preserve_fds=options.preserve_fds,
@@ -126,21 +126,21 @@ def plan_process(
     """Decide how a process is set up. Raises ConfigError."""
     user, size = process.user, process.console_size
     return ProcessPlan(
-        argv=tuple(os.fsencode(arg) for arg in process.args or ()),
-        environment=tuple(os.fsencode(entry) for entry in process.env or ()),
+        argv=tuple(os.fsencode(arg) for arg in process.args),
+        environment=tuple(os.fsencode(entry) for entry in process.env),
         cwd=os.fsencode(process.cwd),
         identity=Identity(
             uid=user.uid,
             gid=user.gid,
-            groups=tuple(user.additional_gids or ()),
+            groups=user.additional_gids,
             umask=_DEFAULT_UMASK if user.umask is None else user.umask,
             capabilities=plan_capabilities(process.capabilities, held),
         ),
         held=held,
-        no_new_privileges=bool(process.no_new_privileges),
+        no_new_privileges=process.no_new_privileges,
         limits=plan_limits(process.rlimits),
         oom_score=process.oom_score_adj,
-        terminal=bool(process.terminal),
+        terminal=process.terminal,
         size=(size.height, size.width) if size else (0, 0),
         filter=compile_profile(seccomp) if seccomp else None,
         keyring=keyring,
@@ -156,15 +156,15 @@ def keyring_name(container_id: str) -> bytes:
 def _not_yet(parsed: config.Config) -> Iterable[Problem]:
     """Name what the configuration asks for and this version cannot do: left out silently it would be a lie."""
     linux, process = parsed.linux, parsed.process
-    asked: Mapping[str, object] = {
-        "hooks": parsed.hooks and any(getattr(parsed.hooks, name) for name in parsed.hooks.__struct_fields__),
-        "linux.personality": linux and linux.personality,
-        "linux.intelRdt": linux and linux.intel_rdt,
-        "linux.memoryPolicy": linux and linux.memory_policy,
-        "linux.netDevices": linux and linux.net_devices,
-        "linux.timeOffsets": linux and linux.time_offsets,
-        "linux.mountLabel": linux and linux.mount_label,
-        "linux.seccomp.listenerPath": linux and linux.seccomp and linux.seccomp.listener_path,
+    asked: dict[str, object] = {
+        "hooks": any(getattr(parsed.hooks, name) for name in parsed.hooks.__struct_fields__),
+        "linux.personality": linux.personality,
+        "linux.intelRdt": linux.intel_rdt,
+        "linux.memoryPolicy": linux.memory_policy,
+        "linux.netDevices": linux.net_devices,
+        "linux.timeOffsets": linux.time_offsets,
+        "linux.mountLabel": linux.mount_label,
+        "linux.seccomp.listenerPath": linux.seccomp and linux.seccomp.listener_path,
         "process.apparmorProfile": process and process.apparmor_profile,
         "process.selinuxLabel": process and process.selinux_label,
         "process.scheduler": process and process.scheduler,

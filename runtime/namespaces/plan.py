@@ -58,10 +58,8 @@ class NamespacesPlan(msgspec.Struct, frozen=True):
         return self.makes(namespace) or any(join.type == namespace for join in self.joins)
 
 
-def plan_namespaces(linux: Linux | None) -> NamespacesPlan:
+def plan_namespaces(linux: Linux) -> NamespacesPlan:
     """Decide. Raises ConfigError."""
-    if linux is None or not linux.namespaces:
-        return NamespacesPlan(new=0)
     new, joins = 0, []
     for i, namespace in enumerate(linux.namespaces):
         field = f"linux.namespaces[{i}]"
@@ -79,7 +77,7 @@ def plan_namespaces(linux: Linux | None) -> NamespacesPlan:
         if not getattr(linux, field):
             name = field.replace("_m", "M")
             raise ConfigError([Problem(f"linux.{name}", "nothing", "at least one mapping with a new user namespace")])
-    return NamespacesPlan(new, tuple(joins), id_map(linux.uid_mappings or ()), id_map(linux.gid_mappings or ()))
+    return NamespacesPlan(new, tuple(joins), id_map(linux.uid_mappings), id_map(linux.gid_mappings))
 
 
 def id_map(mappings: Sequence[IDMapping]) -> bytes:

@@ -51,8 +51,8 @@ def plan_capabilities(asked: config.Capabilities | None, grantable: int) -> Capa
     )
 
 
-def _mask(names: Iterable[str] | None) -> int:
-    numbers = {CAPABILITIES[name] for name in names or () if name in CAPABILITIES}
+def _mask(names: Iterable[str]) -> int:
+    numbers = {CAPABILITIES[name] for name in names if name in CAPABILITIES}
     return sum(1 << number for number in numbers)
 
 

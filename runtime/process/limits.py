@@ -31,11 +31,11 @@ class Limit(msgspec.Struct, frozen=True):
     hard: int
 
 
-def plan_limits(rlimits: Iterable[config.Rlimit] | None) -> tuple[Limit, ...]:
+def plan_limits(rlimits: Iterable[config.Rlimit]) -> tuple[Limit, ...]:
     """Turn names into numbers; the config has been checked."""
     return tuple(
         Limit(f"process.rlimits[{i}]", RLIMITS[limit.type], limit.soft, limit.hard)
-        for i, limit in enumerate(rlimits or ())
+        for i, limit in enumerate(rlimits)
     )
 
 

@@ -28,7 +28,7 @@ def reserve(making: Making) -> None:
         created=now(),
         boot_id=container.boot_id(),
         owner=str(os.geteuid()),
-        annotations=dict(plan.config.annotations or {}),
+        annotations=plan.config.annotations,
         namespaces=plan.namespaces,
     )
     container.save_record(x, making.state_fd, making.record)

@@ -44,9 +44,8 @@ def set_names(making: Making) -> None:
 
 def set_sysctls(making: Making) -> None:
     """Write each sysctl through a procfs of init's own, which nobody can have mounted anything over."""
-    linux = making.plan.config.linux
     proc = Procfs.open(making.init)
-    for name, value in sorted((linux and linux.sysctl or {}).items()):
+    for name, value in sorted(making.plan.config.linux.sysctl.items()):
         making.init.subject = f"linux.sysctl[{name}]: write"
         proc.write(b"sys/" + sysctl_path(name), value.encode())
     making.init.subject = ""
