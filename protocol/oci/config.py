@@ -21,6 +21,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from holdfast.protocol import strict_json
+
 Uint16 = Annotated[int, Meta(ge=0, le=2**16 - 1)]
 Uint32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Uint64 = Annotated[int, Meta(ge=0)]  # wider numbers are refused in every place: see strict_json
@@ -414,3 +416,31 @@ class Config(_Object, frozen=True, kw_only=True):
     linux: Linux = Linux()
     hooks: Hooks = Hooks()
     annotations: dict[str, str] = {}
+
+
+SIZE_MAX = 16 << 20
+"""Bytes of a config.json."""
+
+
+def parse_config(data: bytes) -> Config:
+    """Read a config.json. Raises ConfigError: no JSON, wrong types or ranges, a field missing."""
+    return strict_json.decode(data, Config, size_max=SIZE_MAX, what="config.json")
+
+
+def parse_process(data: bytes) -> Process:
+    """Read a process by itself, as `exec --process` takes it. Raises ConfigError, as parse_config does."""
+    return strict_json.decode(data, Process, size_max=SIZE_MAX, what="process")
+
+
+def parse_resources(data: bytes) -> Resources:
+    """Read limits by themselves, as `update --resources` does. Raises ConfigError, as parse_config does."""
+    return strict_json.decode(data, Resources, size_max=SIZE_MAX, what="resources")
+
+
+def unknown_fields(data: bytes) -> list[str]:
+    """Return the paths of the members of a config.json that the spec lacks for Linux: mistyped ones, say.
+
+    Raises ConfigError if it cannot be read.
+    """
+    tree = strict_json.decode_any(data, size_max=SIZE_MAX, what="config.json")
+    return list(strict_json.unknown_members(tree, Config))
