@@ -1,8 +1,9 @@
 """Texts of other people made safe to show.
 
-Names, labels, command lines and file names are anybody's: an escape sequence in them would be obeyed by the terminal of
-whoever types `holdfast ps` (set the clipboard, hide a line), and a bidirectional override would make one name look like
-another. So what has no glyph of its own is shown by its number.
+Names, labels, command lines and file names are anybody's: an escape sequence in them would be
+obeyed by the terminal of whoever types `holdfast ps` (set the clipboard, hide a line), and a
+bidirectional override would make one name look like another. So what has no glyph of its own is
+shown by its number.
 """
 
 from __future__ import annotations
