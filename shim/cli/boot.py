@@ -1,0 +1,61 @@
+"""Where each front door begins: what must be so before anything else is imported, and how the process ends.
+
+A start is measured in milliseconds, and most of them are Python's own. So nothing is collected (a
+short command has no garbage to speak of, and looking for it took 7 ms), the command's own modules
+are the only ones that are imported, and at the end the process is left at once, without taking
+apart what the kernel takes apart anyway (21 ms).
+
+Sources: the measurements in docs/design.md; standard streams(3) on closed standard descriptors.
+"""
+
+from __future__ import annotations
+
+import gc
+
+gc.disable()
+
+import os  # noqa: E402  # the collector is off before the first import of weight
+import sys  # noqa: E402
+from typing import NoReturn  # noqa: E402
+
+_FAILED = 125
+
+
+def holdfast() -> NoReturn:
+    """Run `holdfast`."""
+    _occupy_standard_descriptors()
+    from holdfast.shim.cli.holdfast.main import main
+
+    _leave(main(sys.argv[1:]))
+
+
+def holdfast_runtime() -> NoReturn:
+    """Run `holdfast-runtime`."""
+    _occupy_standard_descriptors()
+    from holdfast.shim.cli.runtime import main
+
+    try:
+        code = main(sys.argv[1:])
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 0
+    _leave(code)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Make sure that 0, 1 and 2 are open: else the next file that is opened would become somebody's stdin."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:  # noqa: PLR2004  # stderr
+        os.set_inheritable(fd, True)  # noqa: FBT003  # its only parameter
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with an exit code, once what was printed is out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # nobody reads it any more
+            code = code or _FAILED
+    os._exit(code)
