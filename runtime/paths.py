@@ -47,7 +47,7 @@ class Rootfs:
     """A container's file tree, by a descriptor of its top that belongs to the executor.
 
     Paths are bytes; a leading slash means the same as none. `open`, `find_all` and `read_file` ask the
-    kernel and know the answer when they return; `directory` and `file` only put calls into the batch.
+    kernel and know the answer when they return; `look`, `directory` and `file` only fill the batch.
     """
 
     def __init__(self, x: Executor, fd: Value) -> None:
@@ -63,6 +63,10 @@ class Rootfs:
             if number_of(fd) >= 0:
                 return fd
         raise self._failed(self._lookup(path, flags, resolve), errno.EAGAIN)
+
+    def look(self, path: bytes, flags: int, *, resolve: int = 0) -> Value:
+        """Open what is there, with the next batch."""
+        return self.x.do(self._lookup(path, flags, resolve))
 
     def find_all(self, paths: Sequence[bytes], flags: int = files.O_PATH) -> list[Value | None]:
         """Open each path, all in one batch; None stands for one that does not exist. Raises CallFailed."""
@@ -105,12 +109,12 @@ class Rootfs:
                 self.x.do(files.close(above))
         return fd if parts else self.x.do(files.dup_above(fd, 0))
 
-    def file(self, path: bytes) -> Value:
-        """Open what is there, with O_PATH. If missing it is made, an empty file, mode 0644 less the umask."""
+    def file(self, path: bytes, *, nofollow: bool = False) -> Value:
+        """Open what is there, with O_PATH. If missing it is made, an empty file, 0644 less the umask."""
         above, _, name = b"/".join(components(path)).rpartition(b"/")
         directory = self.directory(above)
         self.x.do(files.mknodat(directory, name, stat.S_IFREG | _FILE_MODE).accepting(errno.EEXIST))
-        fd = self.x.do(self._lookup(path, files.O_PATH, 0))
+        fd = self.x.do(self._lookup(path, files.O_PATH | (os.O_NOFOLLOW if nofollow else 0), 0))
         self.x.do(files.close(directory))
         return fd
 

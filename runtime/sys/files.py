@@ -1,7 +1,7 @@
 """Files by descriptor: openat(2), openat2(2), mkdirat(2), mknodat(2), statx(2) and their kin.
 
-Every path is relative to a descriptor. Paths below a container's rootfs go through `openat2` with IN_ROOT, by
-runtime/paths.py; nobody else passes a path from a container to these.
+Every path is relative to a descriptor. Paths below a container's rootfs go through `openat2` with IN_ROOT,
+by runtime/paths.py; nobody else passes a path from a container to these.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ RESOLVE_IN_ROOT = 0x10
 F_DUPFD_CLOEXEC = 1030
 STATX_SIZE = 256
 STATX_BASIC_STATS = 0x7FF
+STATX_MNT_ID = 0x1000
 
 
 def openat(directory: Arg, path: bytes, flags: int, mode: int = 0) -> Call:
@@ -72,6 +73,28 @@ def write(fd: Arg, data: bytes) -> Call:
     return Call(NUMBERS["write"], "write", (fd, data, len(data)), shown(data[:80]))
 
 
+def sendfile(target: Arg, source: Arg, count: int) -> Call:
+    """Copy at most so many bytes from where one file stands to where the other does. Source: sendfile(2)."""
+    return Call(NUMBERS["sendfile"], "sendfile", (target, source, 0, count))
+
+
+def getdents64(directory: Arg, out: Out) -> Call:
+    """Read the next entries of a directory; decode `out` with `names_in`. Source: getdents(2)."""
+    return Call(NUMBERS["getdents64"], "getdents64", (directory, out, out.size))
+
+
+def names_in(entries: bytes) -> list[bytes]:
+    """Return the names in what getdents64 gave, without `.` and `..`. Source: getdents(2), linux_dirent64."""
+    names, place = [], 0
+    while place < len(entries):
+        (size,) = struct.unpack_from("=16xH", entries, place)
+        name = entries[place + 19 : place + size].partition(b"\0")[0]
+        if name not in (b".", b".."):
+            names.append(name)
+        place += size
+    return names
+
+
 def mkdirat(directory: Arg, path: bytes, mode: int) -> Call:
     """Make a directory; its mode is narrowed by the umask. Source: mkdir(2)."""
     return Call(NUMBERS["mkdirat"], "mkdirat", (directory, cstring(path), mode), shown(path))
@@ -103,8 +126,8 @@ def fsync(fd: Arg) -> Call:
     return Call(NUMBERS["fsync"], "fsync", (fd,))
 
 
-def fchmodat(directory: Arg, path: bytes, mode: int) -> Call:
-    """Set the mode of a file; a symbolic link is followed. Source: chmod(2)."""
+def fchmodat(directory: Arg, path: bytes, mode: Arg) -> Call:
+    """Set the mode of a file; a symbolic link is followed. Bits of a file type are ignored. Source: chmod(2)."""
     return Call(NUMBERS["fchmodat"], "fchmodat", (directory, cstring(path), mode), shown(path))
 
 
@@ -119,6 +142,16 @@ def fchownat(directory: Arg, path: bytes, uid: int, gid: int) -> Call:
     return Call(NUMBERS["fchownat"], "fchownat", (directory, cstring(path), uid, gid, flags), shown(path))
 
 
+def readlinkat(directory: Arg, path: bytes, out: Out) -> Call:
+    """Read where a symbolic link points to; the result is the count of bytes. Source: readlink(2)."""
+    return Call(NUMBERS["readlinkat"], "readlinkat", (directory, cstring(path), out, out.size), shown(path))
+
+
+def fstatfs(fd: Arg, out: Out) -> Call:
+    """Ask for the filesystem that a file is on; decode `out` with `filesystem_of`. Source: statfs(2)."""
+    return Call(NUMBERS["fstatfs"], "fstatfs", (fd, out))
+
+
 def faccessat2(directory: Arg, path: bytes, mode: int) -> Call:
     """Ask whether the effective user may read, write or execute the file. Source: access(2)."""
     args = (directory, cstring(path), mode, AT_EACCESS)
@@ -129,7 +162,7 @@ def statx(directory: Arg, path: bytes, out: Out, flags: int = AT_SYMLINK_NOFOLLO
     """Ask for a file's type, mode, owner and device; decode `out` with `Stat.of`. Source: statx(2)."""
     if not path:
         flags |= AT_EMPTY_PATH
-    args = (directory, cstring(path), flags, STATX_BASIC_STATS, out)
+    args = (directory, cstring(path), flags, STATX_BASIC_STATS | STATX_MNT_ID, out)
     return Call(NUMBERS["statx"], "statx", args, shown(path))
 
 
@@ -143,18 +176,29 @@ class Stat(NamedTuple):
     size: int
     rdev: tuple[int, int]
     dev: tuple[int, int]
+    mount: int
+    """The id of the mount it was reached by, as in /proc/PID/mountinfo."""
 
     @classmethod
     def of(cls, out: Out) -> Stat:
         """Decode the buffer that statx filled. Source: statx(2), struct statx."""
         uid, gid, mode, inode, size = struct.unpack_from("=20x2IH2x2Q", out.data)
-        rdev_major, rdev_minor, dev_major, dev_minor = struct.unpack_from("=128x4I", out.data)
-        return cls(mode, uid, gid, inode, size, (rdev_major, rdev_minor), (dev_major, dev_minor))
+        rdev_major, rdev_minor, dev_major, dev_minor, mount = struct.unpack_from("=128x4IQ", out.data)
+        return cls(mode, uid, gid, inode, size, (rdev_major, rdev_minor), (dev_major, dev_minor), mount)
 
 
 def new_stat() -> Out:
     """Return a buffer for statx."""
     return Out(STATX_SIZE)
+
+
+STATFS_SIZE = 120
+PROC_SUPER_MAGIC = 0x9FA0
+
+
+def filesystem_of(out: Out) -> int:
+    """Return the magic number of a filesystem's type from the buffer that fstatfs filled. Source: statfs(2)."""
+    return int.from_bytes(out.data[:8], "little")
 
 
 def chdir(path: bytes) -> Call:
@@ -165,6 +209,11 @@ def chdir(path: bytes) -> Call:
 def fchdir(fd: Arg) -> Call:
     """Change the working directory to an open one. Source: chdir(2)."""
     return Call(NUMBERS["fchdir"], "fchdir", (fd,))
+
+
+def chroot(path: bytes) -> Call:
+    """Make a directory the root of the process; its mounts stay as they are. Source: chroot(2)."""
+    return Call(NUMBERS["chroot"], "chroot", (cstring(path),), shown(path))
 
 
 def getcwd(out: Out) -> Call:

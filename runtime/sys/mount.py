@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from holdfast.runtime.sys.call import Arg, Call, Member, Struct, cstring, shown
 from holdfast.runtime.sys.files import close
-from holdfast.runtime.sys.numbers import AT_EMPTY_PATH, AT_RECURSIVE, NUMBERS
+from holdfast.runtime.sys.numbers import AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, NUMBERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast.runtime.sys.call import Executor, Value
 
 OPEN_TREE_CLONE = 1
@@ -40,11 +42,14 @@ _MOVE_MOUNT_FROM_EMPTY_PATH = 0x4
 _MOVE_MOUNT_TO_EMPTY_PATH = 0x40
 
 
-def open_tree(directory: Arg, path: bytes, *, clone: bool = True, recursive: bool = False) -> Call:
-    """Clone a mount (with those below it, if recursive) as a detached one, or just open it. Source: open_tree(2)."""
-    flags = OPEN_TREE_CLOEXEC | (OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0)
-    if not path:
-        flags |= AT_EMPTY_PATH
+def open_tree(directory: Arg, path: bytes, *, recursive: bool = False, nofollow: bool = False) -> Call:
+    """Clone what is mounted at a path (with what is below it, if recursive) as a detached mount.
+
+    Source: open_tree(2), OPEN_TREE_CLONE.
+    """
+    flags = OPEN_TREE_CLOEXEC | OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0)
+    flags |= AT_SYMLINK_NOFOLLOW if nofollow else 0
+    flags |= 0 if path else AT_EMPTY_PATH
     return Call(NUMBERS["open_tree"], "open_tree", (directory, cstring(path), flags), shown(path))
 
 
@@ -116,7 +121,9 @@ def umount2(path: bytes, flags: int = 0) -> Call:
     return Call(NUMBERS["umount2"], "umount2", (cstring(path), flags), shown(path))
 
 
-def new_filesystem(x: Executor, filesystem: bytes, options: list[tuple[bytes, bytes | None]], attributes: int) -> Value:
+def new_filesystem(
+    x: Executor, filesystem: bytes, options: Sequence[tuple[bytes, bytes | None]], attributes: int
+) -> Value:
     """Make a filesystem and return its detached mount: fsopen, fsconfig for each option, fsmount."""
     context = x.do(fsopen(filesystem))
     for key, value in options:
