@@ -33,34 +33,36 @@ _KINDS = {bool: "bool", int: "int", float: "float", str: "str", list: "array", d
 """Type of a value → msgspec's word for what it got."""
 
 
-def mismatch(message: str, tree: object, what: str) -> Problem:
+def mismatch(message: str, tree: object, what: str, root: str) -> Problem:
     """Translate msgspec's "Expected `int`, got `str` - at `$.process.user.uid`".
 
-    tree: the value that does not fit. what: names it as a whole.
+    tree: the value that does not fit. what: names it as a whole. root: its path.
     """
     message, _, place = message.partition(" - at ")
     steps = place.strip("`").replace("[...]", "[*]").replace("[", ".[").split(".")[1:]
     if message.startswith("Object missing"):
         _, name, _ = message.split("`")
-        path, _ = _first(tree, steps, lambda value: name not in value)
+        path, _ = _first(tree, steps, root, lambda value: name not in value)
         return Problem(joined(path, name), None, "a value")
     expected, _, got = message.removeprefix("Expected ").replace("`", "").partition(", got ")
     if got:
-        path, value = _first(tree, steps, lambda value: _KINDS.get(type(value), "null") == got)
+        path, value = _first(tree, steps, root, lambda value: _KINDS.get(type(value), "null") == got)
         why = "is null" if value is None else "has the wrong type"
         return Problem(path or what, value, _IN_WORDS[expected.removesuffix(" | null")], why)
     _, comparison, limit = expected.split(" ")
     bound = int(limit)
     if comparison == ">=":
-        path, value = _first(tree, steps, lambda value: value < bound)
+        path, value = _first(tree, steps, root, lambda value: value < bound)
         return Problem(path, value, f"{bound} or more", "is out of range")
-    path, value = _first(tree, steps, lambda value: value > bound)
+    path, value = _first(tree, steps, root, lambda value: value > bound)
     return Problem(path, value, f"{bound} or less", "is out of range")
 
 
-def _first(tree: object, steps: Sequence[str], is_wrong: Callable[[Any], bool]) -> tuple[str, object]:
+def _first(
+    tree: object, steps: Sequence[str], root: str, is_wrong: Callable[[Any], bool]
+) -> tuple[str, object]:
     """Return path and value of the first place that is wrong: of the keys of a map msgspec names none."""
-    return next(place for place in _places(tree, steps, "") if is_wrong(place[1]))
+    return next(place for place in _places(tree, steps, root) if is_wrong(place[1]))
 
 
 def _places(value: Any, steps: Sequence[str], path: str) -> Iterator[tuple[str, object]]:  # noqa: ANN401
@@ -75,32 +77,32 @@ def _places(value: Any, steps: Sequence[str], path: str) -> Iterator[tuple[str, 
         yield from _places(value[steps[0]], steps[1:], joined(path, steps[0]))
 
 
-def refuse_wide_numbers(tree: object, what: str) -> None:
+def refuse_wide_numbers(tree: object, what: str, root: str) -> None:
     """Raise ConfigError if there is a number in the value that 64 bits do not hold."""
     problems = [
         Problem(path or what, value, f"{_INT_MIN} to {_INT_MAX}", "is out of range")
-        for path, value in _walk(tree, "")
+        for path, value in _walk(tree, root)
         if isinstance(value, (int, float)) and not _INT_MIN <= value <= _INT_MAX
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def refuse_nuls(tree: object, what: str) -> None:
+def refuse_nuls(tree: object, what: str, root: str) -> None:
     """Raise ConfigError if there is a NUL in a string or a key of the value."""
     problems = [
         Problem(path or what, value, "text without one", "has a NUL in it")
-        for path, value in _walk(tree, "")
+        for path, value in _walk(tree, root)
         if isinstance(value, str) and "\0" in value
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def number_error(data: bytes, what: str) -> ConfigError:
+def number_error(data: bytes, what: str, root: str) -> ConfigError:
     """Return the error for a text with a number that has no room in any type."""
     try:
-        refuse_wide_numbers(_reread(data), what)
+        refuse_wide_numbers(_reread(data), what, root)
     except ConfigError as error:
         return error
     except ValueError:  # after the number, the text is no JSON either
@@ -108,15 +110,18 @@ def number_error(data: bytes, what: str) -> ConfigError:
     return ConfigError(f"{what}: a number is out of range; allowed: {_INT_MIN} to {_INT_MAX}")
 
 
-def duplicate_error(data: bytes, what: str) -> ConfigError:
+def duplicate_error(data: bytes, root: str) -> ConfigError:
     """Return the error for a text in which an object has a member twice."""
-    for path, value in _walk(_reread(data), ""):
+    return ConfigError(f"{next(_duplicates(data, root))}: is there twice; allowed: once")
+
+
+def _duplicates(data: bytes, root: str) -> Iterator[str]:
+    for path, value in _walk(_reread(data), root):
         seen = set()
         for key, _ in value if isinstance(value, _Members) else ():
             if key in seen:
-                return ConfigError(f"{joined(path, key)}: is there twice; allowed: once")
+                yield joined(path, key)
             seen.add(key)
-    return ConfigError(f"{what}: a member is there twice; allowed: once")
 
 
 def malformed(message: str, data: bytes) -> str:

@@ -43,13 +43,14 @@ _NOT_OUTLINE = bytes(set(range(256)) - set(b"[]{}:"))
 _ANY = msgspec.json.Decoder()
 
 
-def decode(data: bytes, type_: type[T], *, size_max: int, what: str) -> T:
+def decode(data: bytes, type_: type[T], *, size_max: int, what: str, root: str = "") -> T:
     """Read a value of a type.
 
     type_: a msgspec.Struct, or whatever else msgspec decodes. size_max: bytes. what: names the text in
-    errors. Raises ConfigError: it names the field by its path, or the line and column of what is not JSON.
+    errors. root: the path of the value, if it is a part of something larger.
+    Raises ConfigError: it names the field by its path, or the line and column of what is not JSON.
     """
-    tree = decode_any(data, size_max=size_max, what=what)
+    tree = decode_any(data, size_max=size_max, what=what, root=root)
     try:
         return msgspec.json.decode(data, type=type_)  # reading again is as fast as converting the tree
     except msgspec.ValidationError:
@@ -57,10 +58,10 @@ def decode(data: bytes, type_: type[T], *, size_max: int, what: str) -> T:
     try:
         return msgspec.convert(tree, type_)
     except msgspec.ValidationError as error:
-        raise ConfigError([_mistakes().mismatch(str(error), tree, what)]) from None
+        raise ConfigError([_mistakes().mismatch(str(error), tree, what, root)]) from None
 
 
-def decode_any(data: bytes, *, size_max: int, what: str) -> Any:  # noqa: ANN401  # any JSON
+def decode_any(data: bytes, *, size_max: int, what: str, root: str = "") -> Any:  # noqa: ANN401  # any JSON
     """Read a value of any type that JSON has. Raises ConfigError, as `decode` does."""
     if len(data) > size_max:
         raise ConfigError(f"{what}: has {len(data)} bytes; allowed: {size_max}")
@@ -70,17 +71,17 @@ def decode_any(data: bytes, *, size_max: int, what: str) -> Any:  # noqa: ANN401
     try:
         tree = _ANY.decode(data)
     except msgspec.ValidationError:  # without a type that can only be a number which has no room in any
-        raise _mistakes().number_error(data, what) from None
+        raise _mistakes().number_error(data, what, root) from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{what}: is not JSON: {_mistakes().malformed(str(error), data)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{what}: is not UTF-8{_mistakes().bad_byte(data)}") from None
     if _may_be_wide(data):
-        _mistakes().refuse_wide_numbers(tree, what)
+        _mistakes().refuse_wide_numbers(tree, what, root)
     if b"\\u0000" in data:
-        _mistakes().refuse_nuls(tree, what)
+        _mistakes().refuse_nuls(tree, what, root)
     if outline.count(b":") != _outline(msgspec.json.encode(tree)).count(b":"):
-        raise _mistakes().duplicate_error(data, what)
+        raise _mistakes().duplicate_error(data, root)
     return tree
 
 

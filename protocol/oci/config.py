@@ -429,12 +429,12 @@ def parse_config(data: bytes) -> Config:
 
 def parse_process(data: bytes) -> Process:
     """Read a process by itself, as `exec --process` takes it. Raises ConfigError, as parse_config does."""
-    return strict_json.decode(data, Process, size_max=SIZE_MAX, what="process")
+    return strict_json.decode(data, Process, size_max=SIZE_MAX, what="process", root="process")
 
 
 def parse_resources(data: bytes) -> Resources:
     """Read limits by themselves, as `update --resources` does. Raises ConfigError, as parse_config does."""
-    return strict_json.decode(data, Resources, size_max=SIZE_MAX, what="resources")
+    return strict_json.decode(data, Resources, size_max=SIZE_MAX, what="resources", root="linux.resources")
 
 
 def unknown_fields(data: bytes) -> list[str]:

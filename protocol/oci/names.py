@@ -32,6 +32,26 @@ def parse_uint(text: str | bytes, maximum: int) -> int:
     raise ValueError(f"{quoted(text)} is not a number from 0 to {maximum}")
 
 
+CPU_MAX = 8191
+"""The greatest number of a CPU that a kernel can have; nodes are fewer. Source: its NR_CPUS."""
+
+
+def parse_ranges(text: str) -> int:
+    """Read a list of numbers and ranges, `0-3,7`: CPUs or memory nodes. Returns a mask: bit n is number n.
+
+    Raises ValueError. Source: cpuset(7), "List format".
+    """
+    mask = 0
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        begin = parse_uint(first, CPU_MAX)
+        end = parse_uint(last, CPU_MAX) if dash else begin
+        if end < begin:
+            raise ValueError(f"{quoted(part)} is not a range: it ends before it begins")
+        mask |= (1 << end + 1) - (1 << begin)
+    return mask
+
+
 # process
 
 
