@@ -1,0 +1,155 @@
+"""What a profile may not say, and the sentence that comes back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from holdfast.protocol.errors import ConfigError
+from holdfast.protocol.oci.config import Seccomp, Syscall, SyscallArg
+from holdfast.runtime.seccomp import libseccomp
+from holdfast.runtime.seccomp.check import HAND_OVER, check
+from holdfast.runtime.seccomp.libseccomp import Condition
+
+AGENT = "/run/agent.sock"
+
+
+def checked(*syscalls: Syscall, default_action: str = "SCMP_ACT_ERRNO", **others: Any):  # noqa: ANN201, ANN401
+    seccomp = Seccomp(default_action=default_action, syscalls=syscalls, **others)
+    return check(seccomp, libseccomp.library())
+
+
+def rule(*names: str, action: str = "SCMP_ACT_ALLOW", **others: Any) -> Syscall:  # noqa: ANN401
+    return Syscall(names=names, action=action, **others)
+
+
+def arg(index: int = 0, op: str = "SCMP_CMP_EQ", value: int = 1, value_two: int = 0) -> SyscallArg:
+    return SyscallArg(index=index, value=value, value_two=value_two, op=op)
+
+
+@pytest.mark.parametrize(
+    ("seccomp", "sentence"),
+    [
+        (
+            {"default_action": "ALLOW"},
+            'linux.seccomp.defaultAction: "ALLOW" is not an action; allowed: SCMP_ACT_KILL, ',
+        ),
+        (
+            {"default_action": "SCMP_ACT_NOTIFY"},
+            'linux.seccomp.defaultAction: "SCMP_ACT_NOTIFY" would stop init before anybody listens',
+        ),
+        (
+            {"default_action": "SCMP_ACT_ALLOW", "default_errno_ret": 1},
+            "linux.seccomp.defaultErrnoRet: 1 means nothing to SCMP_ACT_ALLOW; "
+            "allowed: it with SCMP_ACT_ERRNO and SCMP_ACT_TRACE",
+        ),
+        (
+            {"default_action": "SCMP_ACT_ERRNO", "default_errno_ret": 4095},
+            "linux.seccomp.defaultErrnoRet: 4095 is out of range; allowed: 0 to 4094",
+        ),
+        (
+            {"architectures": ("SCMP_ARCH_X86_64", "amd64")},
+            'linux.seccomp.architectures[1]: "amd64" is not an architecture; allowed: SCMP_ARCH_X86, ',
+        ),
+        (
+            {"architectures": ("SCMP_ARCH_S390X",)},
+            'linux.seccomp.architectures[0]: "SCMP_ARCH_S390X" has the other byte order; allowed: ',
+        ),
+        (
+            {"listener_metadata": "for nobody"},
+            "linux.seccomp.listenerPath: is missing; needed: the socket that listenerMetadata is sent to",
+        ),
+        (
+            {"syscalls": (rule("mkdir", action="SCMP_ACT_NOTIFY"),)},
+            "linux.seccomp.listenerPath: is missing; needed: the socket of an agent, for SCMP_ACT_NOTIFY",
+        ),
+        (
+            {"syscalls": (rule("read"), rule("mkdir", action="SCMP_ACT_DENY"))},
+            'linux.seccomp.syscalls[1].action: "SCMP_ACT_DENY" is not an action; allowed: ',
+        ),
+        (
+            {"syscalls": (rule(*map(str, range(342)), args=(arg(0), arg(0), arg(1))),)},
+            "linux.seccomp.syscalls: 1026 conditions; allowed: 1024 in all",
+        ),
+        ({"syscalls": (rule(),)}, "linux.seccomp.syscalls[0].names: is empty; needed: a name"),
+        (
+            {"syscalls": (rule("read", action="SCMP_ACT_KILL", errno_ret=1),)},
+            "linux.seccomp.syscalls[0].errnoRet: 1 means nothing to SCMP_ACT_KILL",
+        ),
+        (
+            {"syscalls": (rule("read", action="SCMP_ACT_TRACE", errno_ret=65536),)},
+            "linux.seccomp.syscalls[0].errnoRet: 65536 is out of range; allowed: 0 to 65535",
+        ),
+        (
+            {"syscalls": (rule("read", args=(arg(), arg(index=6))),)},
+            "linux.seccomp.syscalls[0].args[1].index: 6 is out of range; allowed: 0 to 5",
+        ),
+        (
+            {"syscalls": (rule("read", args=(arg(op="=="),)),)},
+            'linux.seccomp.syscalls[0].args[0].op: "==" is not an operator; allowed: SCMP_CMP_NE, ',
+        ),
+    ],
+)
+def test_profile_that_says_what_it_may_not_is_refused_with_its_field(seccomp: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        check(Seccomp(**{"default_action": "SCMP_ACT_ERRNO"} | seccomp), libseccomp.library())
+
+
+def test_architecture_that_this_libseccomp_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = libseccomp.library()
+    monkeypatch.setattr(library, "architecture", lambda name: 0 if name == "riscv64" else 1)
+    with pytest.raises(ConfigError, match=r'architectures\[0\]: "SCMP_ARCH_RISCV64" is not known to libseccomp 2'):
+        check(Seccomp(default_action="SCMP_ACT_ERRNO", architectures=("SCMP_ARCH_RISCV64",)), library)
+
+
+@pytest.mark.parametrize("name", HAND_OVER)
+def test_call_that_hands_the_listener_over_cannot_wait_for_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf'syscalls\[0\].names\[1\]: "{name}" brings the agent its descriptor, and'):
+        checked(rule("mkdir", name, action="SCMP_ACT_NOTIFY"), listener_path=AGENT)
+    assert not checked(rule(name), listener_path=AGENT).notify
+
+
+def test_native_architecture_is_always_there_and_each_once() -> None:
+    native = libseccomp.library().native()
+    assert [native] == checked().architectures
+    several = ("SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64")
+    tokens = checked(architectures=several).architectures
+    assert native == tokens[0]
+    assert {native, 0x40000003, 0xC000003E, 0xC00000B7} == set(tokens)
+    assert len(tokens) == len(set(tokens))
+
+
+def test_error_number_is_eperm_unless_it_is_told() -> None:
+    assert 0x00050001 == checked().default_action
+    assert 0x00050026 == checked(default_errno_ret=38).default_action
+    assert 0x00050000 == checked(default_errno_ret=0).default_action
+    assert 0x7FF00001 == checked(default_action="SCMP_ACT_TRACE").default_action
+    assert 0x0005000D == checked(rule("read", action="SCMP_ACT_ERRNO", errno_ret=13)).rules[0].action
+
+
+def test_conditions_on_different_arguments_must_all_hold() -> None:
+    entry = rule("read", args=(arg(0), arg(1, "SCMP_CMP_MASKED_EQ", 6, 2)))
+    assert [[Condition(0, 4, 1, 0), Condition(1, 7, 6, 2)]] == checked(entry).rules[0].alternatives
+
+
+def test_conditions_on_one_argument_are_alternatives_and_all_others_with_them() -> None:
+    entry = rule("read", args=(arg(0), arg(1), arg(0, value=2)))
+    assert [[Condition(0, 4, 1)], [Condition(1, 4, 1)], [Condition(0, 4, 2)]] == checked(entry).rules[0].alternatives
+
+
+@pytest.mark.parametrize(
+    ("action", "is_permissive"),
+    [
+        ("SCMP_ACT_ALLOW", True),
+        ("SCMP_ACT_LOG", True),
+        ("SCMP_ACT_TRACE", True),
+        ("SCMP_ACT_ERRNO", False),
+        ("SCMP_ACT_TRAP", False),
+        ("SCMP_ACT_KILL", False),
+        ("SCMP_ACT_KILL_PROCESS", False),
+    ],
+)
+def test_default_action_is_permissive_if_it_lets_calls_pass(action: str, *, is_permissive: bool) -> None:
+    assert is_permissive is checked(default_action=action).is_permissive
