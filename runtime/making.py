@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.procfs import Procfs
     from holdfast.runtime.explain import Explain
     from holdfast.runtime.puppet.puppet import Puppet, Started
+    from holdfast.runtime.sys.call import Value
 
 
 class Making:
@@ -35,6 +36,8 @@ class Making:
     record: Record
     rootfs: Rootfs
     sources: Sources
+    late: list[Value]
+    """Mounts that are made read-only when everything has been written."""
     program: bytes
     """The path of the user's program, as init is going to exec it."""
     environment: list[bytes]

@@ -36,6 +36,7 @@ JOINED_NAMESPACES = When("with namespaces given by path", lambda m: bool(m.names
 NEW_USER_NAMESPACE = When("with a new user namespace", lambda m: m.namespaces.makes("user"))
 OTHER_USER_NAMESPACE = When("in another user namespace than the runtime's", lambda m: m.namespaces.has("user"))
 NEW_MOUNT_NAMESPACE = When("with a new mount namespace", lambda m: m.namespaces.makes("mount"))
+MAPPED_BINDS = When("with binds that have ids of their own", filetree.has_mapped_binds)
 NEW_CGROUP_NAMESPACE = When("with a new cgroup namespace", lambda m: m.namespaces.makes("cgroup"))
 NEW_NETWORK_NAMESPACE = When("with a new network namespace", lambda m: m.namespaces.makes("network"))
 NAMES = When("with a host name or a domain name", lambda m: bool(m.plan.config.hostname or m.plan.config.domainname))
@@ -77,6 +78,7 @@ PREPARATION = (
         PARENT,
         "open the rootfs and what will be bound into it",
         filetree.open_sources,
+        undo=filetree.close_sources,
         why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
         "if somebody swaps a path in between; and init may not be allowed to reach it.",
         source="open_tree(2), mount_setattr(2)",
@@ -140,6 +142,14 @@ ISOLATION = (
         why="Only a process outside with the right over the mapped ids may; until then init is nobody in there.",
         source="user_namespaces(7)",
         when=NEW_USER_NAMESPACE,
+    ),
+    Step(
+        PARENT,
+        "give binds their ids",
+        filetree.map_ids,
+        why="While they are attached nowhere; ids can only be mapped then. After init's own maps, which they may use.",
+        source="mount_setattr(2) MOUNT_ATTR_IDMAP",
+        when=MAPPED_BINDS,
     ),
     Step(
         INIT,
@@ -232,6 +242,14 @@ FILE_TREE = (
         why="In the container's own devpts, which exists only now; the far end goes to the supervisor.",
         source="pty(7), ioctl_tty(2)",
         when=TERMINAL,
+    ),
+    Step(
+        INIT,
+        "make the working directory",
+        filetree.make_working_directory,
+        why="While the root can still be written to; programs expect it to be there.",
+        source='runtime-spec, config.md "Process", cwd',
+        when=NEW_MOUNT_NAMESPACE,
     ),
     Step(
         INIT,

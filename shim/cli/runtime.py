@@ -130,9 +130,10 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _state(args: argparse.Namespace) -> int:
+    from holdfast.protocol.oci.state import encode
     from holdfast.runtime.commands.state import state
 
-    print(_json(state(_absolute(args.root), args.id)))
+    sys.stdout.buffer.write(encode(state(_absolute(args.root), args.id)))
     return 0
 
 
@@ -175,6 +176,7 @@ def _exec(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from holdfast.protocol.oci.state import encode_list
     from holdfast.runtime.commands.state import list_states
 
     states = list(list_states(_absolute(args.root)))
@@ -182,7 +184,7 @@ def _list(args: argparse.Namespace) -> int:
         for state in states:
             print(state.id)
     else:
-        print(_json(states))
+        sys.stdout.buffer.write(encode_list(states))
     return 0
 
 
@@ -235,10 +237,6 @@ def _preserved(count: int) -> int:
 
 def _absolute(path: str) -> bytes:
     return os.path.abspath(os.fsencode(path))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _version_text() -> str:

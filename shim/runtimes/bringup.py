@@ -1,0 +1,69 @@
+"""The runtime as a process of its own: forked before the shim's event loop exists, gone when the container stands.
+
+It is synchronous, and may take its time over a slow mount, while the shim serves. What it made is init, which falls to
+the shim, its subreaper, when it ends. It says on a pipe how it went, in one message of protocol/control.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from holdfast.protocol import control, errors, exitcode
+
+if TYPE_CHECKING:
+    from holdfast.shim.order import ShimOrder
+    from holdfast.shim.runtimes.interface import Runtime
+    from holdfast.shim.stdio import Streams
+
+
+class BringingUp(NamedTuple):
+    """A runtime at work: its process, and where it will say how it went."""
+
+    pid: int
+    result_fd: int
+
+
+def fork_runtime(runtime: Runtime, order: ShimOrder, streams: Streams) -> BringingUp:
+    """Fork a process that brings the container up; close the program's side of the streams here. Raises OSError."""
+    result_fd, writing = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(result_fd)
+            streams.keep_programs()
+            os.write(writing, control.encode(_bring_up(runtime, order, streams)))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    streams.keep_ours()
+    return BringingUp(pid, result_fd)
+
+
+def _bring_up(runtime: Runtime, order: ShimOrder, streams: Streams) -> control.Event:
+    signal.signal(signal.SIGTERM, _stop)  # so that what has been made is taken away again
+    for fd in (order.first_client_fd, order.report_fd):
+        if fd is not None:
+            os.close(fd)
+    console_fd = streams.programs_console.fileno() if streams.programs_console else None
+    try:
+        return control.Started(pid=runtime.bring_up(streams.programs, console_fd))
+    except (errors.HoldfastError, OSError) as error:
+        return control.Failed(error=str(error), exit_code=exit_code_of(error))
+    except Exception as error:  # noqa: BLE001  # a mistake of ours; the caller must hear of it all the same
+        return control.Failed(error=f"internal error: {type(error).__name__}: {error}", exit_code=exitcode.FAILED)
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code by which shells tell this failure. Source: sh(1), "exit status" of commands not run."""
+    if isinstance(error, errors.CommandNotFound):
+        return exitcode.NOT_FOUND
+    if isinstance(error, errors.CommandNotExecutable):
+        return exitcode.NOT_EXECUTABLE
+    return exitcode.FAILED
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise OSError(errno.EINTR, "bring the container up: stopped by a signal")
