@@ -81,8 +81,8 @@ class Done(msgspec.Struct, tag_field="event", tag="done"):
 
 Event = Started | Failed | Exited | Refused | Done
 
-_requests = msgspec.json.Decoder(Request)
-_events = msgspec.json.Decoder(Event)
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode(message: Request | Event) -> bytes:
