@@ -137,7 +137,8 @@ class Puppet:
         content = memoryview(batch.encode())
         try:
             sent = socket.send_fds(self.sock, [content], batch.passed, socket.MSG_NOSIGNAL)
-            self.sock.sendall(content[sent:], socket.MSG_NOSIGNAL)
+            if sent < len(content):  # sending nothing would fail if the puppet is a program by now
+                self.sock.sendall(content[sent:], socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise PuppetDied from error
         return batch
