@@ -22,7 +22,7 @@ _X86_64 = {
     "sched_setattr": 314, "sched_setaffinity": 203, "ioprio_set": 251, "personality": 135, "seccomp": 317,
     "set_mempolicy": 238, "keyctl": 250, "execve": 59, "execveat": 322, "exit_group": 231, "wait4": 61,
     "waitid": 247, "kill": 62, "getpid": 39, "memfd_create": 319, "bpf": 321, "rt_sigprocmask": 14, "rt_sigaction": 13,
-    "setsockopt": 54,
+    "setsockopt": 54, "eventfd2": 290, "inotify_init1": 294, "inotify_add_watch": 254,
 }  # fmt: skip
 
 _AARCH64 = {
@@ -39,7 +39,7 @@ _AARCH64 = {
     "sched_setattr": 274, "sched_setaffinity": 122, "ioprio_set": 30, "personality": 92, "seccomp": 277,
     "set_mempolicy": 237, "keyctl": 219, "execve": 221, "execveat": 281, "exit_group": 94, "wait4": 260,
     "waitid": 95, "kill": 129, "getpid": 172, "memfd_create": 279, "bpf": 280, "rt_sigprocmask": 135, "rt_sigaction": 134,
-    "setsockopt": 208,
+    "setsockopt": 208, "eventfd2": 19, "inotify_init1": 26, "inotify_add_watch": 27,
 }  # fmt: skip
 
 _EVERYWHERE = {
