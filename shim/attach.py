@@ -15,6 +15,7 @@ import os
 import select
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,6 +24,8 @@ from holdfast.protocol import attach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from holdfast.shim.diagnostics import Diagnostics
 
 CLIENTS_MAX = 256
 QUEUE_BYTES_MAX = 8 << 20
@@ -58,6 +61,8 @@ class Client:
             return
         for packet in packets:
             if self._queue or not self._send(packet):
+                if self.gone.is_set():
+                    return
                 self._queue.append(packet)
                 self._queued_bytes += len(packet)
         if self._queued_bytes > QUEUE_BYTES_MAX and not self.first:
@@ -100,13 +105,14 @@ class Client:
         self._move()
 
     def _send(self, packet: bytes) -> bool:
-        """Send one packet now. Returns whether the socket took it (a client that is gone takes everything)."""
+        """Send one packet now. Returns whether the socket took it; if the client is gone, that is noted."""
         try:
             self.sock.send(packet, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return False
         except OSError:
             self.cut()
+            return False
         return True
 
     def _move(self) -> None:
@@ -117,10 +123,11 @@ class Client:
 class AttachServer:
     """All clients of one process."""
 
-    def __init__(self, nursery: trio.Nursery, stdin: Stdin) -> None:
+    def __init__(self, nursery: trio.Nursery, stdin: Stdin, diagnostics: Diagnostics) -> None:
         """Begin without clients."""
         self._nursery = nursery
         self._stdin = stdin
+        self._diagnostics = diagnostics
         self._clients: list[Client] = []
 
     def add(self, client: Client) -> None:
@@ -132,14 +139,16 @@ class AttachServer:
         """Take clients as they come."""
         while True:
             await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, _ = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                continue
-            if len(self._clients) >= CLIENTS_MAX:
-                sock.close()
-            else:
-                self.add(Client(sock))
+            # All of them now: whoever has connected sees what is written from here on.
+            with suppress(BlockingIOError):
+                while True:
+                    self._take(listener.accept()[0])
+
+    def _take(self, sock: socket.socket) -> None:
+        if len(self._clients) < CLIENTS_MAX:
+            self.add(Client(sock))
+        else:
+            sock.close()
 
     def show(self, stream: str, chunk: bytes) -> None:
         """Give a chunk of output to every client."""
@@ -165,11 +174,15 @@ class AttachServer:
         client.cut()
 
     async def _serve(self, client: Client) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.send_queued)
-            nursery.start_soon(self._take_input, client)
-            await client.gone.wait()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.send_queued)
+                nursery.start_soon(self._take_input, client)
+                await client.gone.wait()
+                nursery.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001  # a mistake over one client must not cost the container
+            self._diagnostics.error("attach.client_failed", exc_info=error)
+            client.cut()
         self._clients.remove(client)
         client.sock.close()
 

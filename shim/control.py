@@ -17,6 +17,8 @@ from holdfast.protocol import control
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from holdfast.shim.diagnostics import Diagnostics
+
 CONNECTIONS_MAX = 256
 _UCRED = struct.Struct("=3i")
 
@@ -40,9 +42,10 @@ class Held(Protocol):
 class ControlServer:
     """Answers requests."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Held, diagnostics: Diagnostics) -> None:
         """Answer for this one."""
         self._held = held
+        self._diagnostics = diagnostics
         self._connections = 0
 
     async def listen(self, listener: socket.socket) -> None:
@@ -67,6 +70,8 @@ class ControlServer:
                     await stream.send_all(control.encode(await self._answer(line)))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
+        except Exception as error:  # noqa: BLE001  # a mistake over one request must not cost the container
+            self._diagnostics.error("control.connection_failed", exc_info=error)
         finally:
             self._connections -= 1
 

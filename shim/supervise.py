@@ -84,11 +84,11 @@ class Supervisor:
             await nursery.start(self._reap)
             await nursery.start(self._relay_signals)
             stdin = Stdin(self._streams.stdin_fd, terminal=self._order.terminal)
-            attached = AttachServer(nursery, stdin)
+            attached = AttachServer(nursery, stdin, self._diagnostics)
             if self._order.first_client_fd is not None:
                 attached.add(Client(socket.socket(fileno=self._order.first_client_fd), first=True))
             nursery.start_soon(attached.listen, listeners.attach)
-            nursery.start_soon(ControlServer(self).listen, listeners.control)
+            nursery.start_soon(ControlServer(self, self._diagnostics).listen, listeners.control)
             self._pump(nursery, attached, self._streams.stdout_fd, "stdout")
             self._pump(nursery, attached, self._streams.stderr_fd, "stderr")
             nursery.start_soon(self._retry_logs)
