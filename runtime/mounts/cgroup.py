@@ -57,7 +57,9 @@ def plan(
     if what.type == b"cgroup2" or not hierarchies:
         if has_namespace:
             return [replace(entry, what=replace(what, type=b"cgroup2"))]
-        return [replace(entry, what=Bind(source=UNIFIED, recursive=True))]
+        bind = Bind(source=UNIFIED, recursive=True)
+        return [replace(entry, what=bind, attributes=entry.attributes.for_tree())]
+    attributes = entry.attributes if has_namespace else entry.attributes.for_tree()
     is_readonly = bool(entry.attributes.set & MOUNT_ATTR_RDONLY)
     top = Filesystem(type=b"tmpfs", source=what.source, options=_TMPFS_OPTIONS)
     entries = [replace(entry, what=top, locked_late=is_readonly)]
@@ -70,6 +72,7 @@ def plan(
                 about=f"{entry.about}: {os.fsdecode(one.name)}",
                 destination=destination,
                 what=_hierarchy(one, fresh=has_namespace),
+                attributes=attributes,
             )
         )
     links = tuple((link, one.name) for one in hierarchies for link in one.links)

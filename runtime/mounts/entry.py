@@ -24,6 +24,13 @@ class Attributes(msgspec.Struct, frozen=True):
     recursive_set: int = 0
     recursive_clear: int = 0
 
+    def for_tree(self) -> Attributes:
+        """Return the same for a mount and all below it: for a bind that takes the place of a filesystem."""
+        return Attributes(
+            recursive_set=self.set & ~self.recursive_clear | self.recursive_set,
+            recursive_clear=self.clear | self.recursive_clear,
+        )
+
 
 class Propagation(msgspec.Struct, frozen=True):
     """How mounts and unmounts spread to and from copies of a mount. Source: mount_namespaces(7)."""

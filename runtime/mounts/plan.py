@@ -145,25 +145,27 @@ class _Planner:
         if what is None or len(self.problems) > found:
             return []
         place = _lexical(destination)
-        at_proc, in_proc = place == [b"proc"], b"/".join(place[1:]) in _REPLACEABLE_IN_PROC
+        at_proc = place == [b"proc"]
+        in_proc = place[:1] == [b"proc"] and b"/".join(place[1:]) in _REPLACEABLE_IN_PROC
         if place[:1] == [b"proc"] and not in_proc and not (at_proc and _may_be_at_proc(what)):
             self.problems.append(inside_proc(field, destination))
-        is_proc = isinstance(what, Filesystem) and what.type == b"proc"
-        late = isinstance(what, Filesystem) and (what.type == b"tmpfs" or place == [b"dev"])
+        kind = what.type if isinstance(what, Filesystem) else b""
+        is_late = kind == b"tmpfs" or (bool(kind) and place == [b"dev"])
+        is_substitute = isinstance(what, Bind) and not self._asks_for_a_bind(mount, options)
         entry = Entry(
             field=field,
             about=f"mount {shown(_source(mount))} on {shown(destination)}",
             destination=destination,
             what=what,
-            attributes=options.attributes,
+            attributes=options.attributes.for_tree() if is_substitute else options.attributes,
             propagation=options.propagation,
-            real_directory=is_proc or (isinstance(what, Filesystem) and what.type == b"sysfs"),
+            real_directory=kind in (b"proc", b"sysfs"),
             nofollow="dest-nofollow" in options.extensions,
             at_proc=at_proc,
             in_proc=in_proc,
-            locked_late=late and options.has(names.MS_RDONLY),
+            locked_late=is_late and options.has(names.MS_RDONLY),
         )
-        if isinstance(what, Filesystem) and what.type in (b"cgroup", b"cgroup2"):
+        if isinstance(what, Filesystem) and kind in (b"cgroup", b"cgroup2"):
             return cgroup.plan(entry, what, self.hierarchies, self.namespaces)
         return [entry]
 
@@ -182,7 +184,7 @@ class _Planner:
         if options.has(names.MS_REMOUNT):
             is_bind = options.has(names.MS_BIND)
             return Remount(() if is_bind else (*options.parameters, *options.data))
-        if options.has(names.MS_BIND) or mount.type == "bind":
+        if self._asks_for_a_bind(mount, options):
             return self._bind(field, mount, options, idmap)
         if not mount.type:
             allowed = "a filesystem; or bind or rbind in the options"
@@ -191,6 +193,10 @@ class _Planner:
         if idmap is not None:
             self.problems.append(Problem(f"{field}.options", "idmap", "on bind mounts only"))
         return self._filesystem(mount, options)
+
+    @staticmethod
+    def _asks_for_a_bind(mount: config.Mount, options: Options) -> bool:
+        return options.has(names.MS_BIND) or mount.type == "bind"
 
     def _bind(self, field: str, mount: config.Mount, options: Options, idmap: IdMap | None) -> Bind | None:
         if options.data:

@@ -69,9 +69,8 @@ def pivot(x: Executor, rootfs: Rootfs) -> None:
 def move_and_chroot(x: Executor, rootfs: Rootfs, mountinfo: bytes) -> None:
     """Make the rootfs the root without pivot_root, which refuses where the root is a ramfs (`--no-pivot`).
 
-    The host's tree stays mounted, below the rootfs; a container that may call chroot can get there. Its
-    procfs and sysfs go or are covered, so that they don't serve as permission to mount others in a user
-    namespace.
+    The host's tree stays mounted, below the rootfs; a container that may call chroot can get there. The
+    worst that it would find goes, or is covered: the procfs and sysfs of the host.
 
     mountinfo: content of /proc/PID/mountinfo of init.
     """

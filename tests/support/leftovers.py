@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.sys import process
 from holdfast.runtime.sys.executor import here
 
@@ -29,6 +30,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def leftovers() -> Iterator[None]:
     """Compare what there is before and after the test."""
     here.do(process.prctl(PR_SET_CHILD_SUBREAPER, 1))
+    Procfs.shared()  # opened at the first use, and kept
     before = look()
     yield
     deadline = time.monotonic() + _PATIENCE_S
@@ -49,12 +51,11 @@ def _children() -> Iterator[str]:
 
 
 def _descriptors() -> Iterator[str]:
-    with os.scandir("/proc/self/fd") as entries:
-        for entry in entries:
-            try:
-                yield f"descriptor {entry.name}: {os.readlink(entry.path)}"
-            except FileNotFoundError:  # the one that lists the directory
-                continue
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield f"descriptor {name}: {os.readlink(f'/proc/self/fd/{name}')}"
+        except FileNotFoundError:  # the one that listed the directory
+            continue
 
 
 def _mounts() -> Iterator[str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from support.inits import USUAL, new_init
 
 from holdfast.protocol.oci import config
-from holdfast.runtime.mounts import build, devices, idmap, lock, propagation, root
+from holdfast.runtime.mounts import build, devices, idmap, lock, mountinfo, propagation, root
 from holdfast.runtime.mounts.plan import plan_mounts
-from holdfast.runtime.mounts.sources import open_sources
+from holdfast.runtime.mounts.sources import Sources, open_sources
 from holdfast.runtime.namespaces.plan import plan_namespaces
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.sys import process
@@ -20,12 +21,10 @@ from holdfast.runtime.sys.executor import Here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from support.inits import Init
 
+    from holdfast.runtime.mounts.mountinfo import Mount
     from holdfast.runtime.mounts.plan import MountsPlan
-    from holdfast.runtime.mounts.sources import Sources
     from holdfast.runtime.paths import Rootfs
     from holdfast.runtime.sys.call import Value
 
@@ -106,8 +105,22 @@ class Tree:
         self.here = Here()
         self.plan = plan(parsed, bundle)
         self.rootfs: Rootfs
-        self.sources: Sources
+        self.sources = Sources()
         self.late: list[Value] = []
+        self._is_pivoted = False
+
+    def path(self, inside: str) -> Path:
+        """Return a path by which this process reaches a file of the tree; an absolute link in it leads astray."""
+        top = Path(f"/proc/{self.init.pid}/root")
+        return (
+            top / inside.lstrip("/")
+            if self._is_pivoted
+            else top / os.fsdecode(self.plan.rootfs)[1:] / inside.lstrip("/")
+        )
+
+    def mounts(self) -> dict[str, Mount]:
+        """Return what is mounted below the root, by mount point; of several on one the topmost. After the pivot."""
+        return {os.fsdecode(one.point): one for one in mountinfo.parse(self.init.mountinfo())}
 
     def open(self) -> None:
         """Do what the parent does; here after the clone, since ids may be taken from the container."""
@@ -133,6 +146,7 @@ class Tree:
     def pivot(self) -> None:
         root.pivot(self.x, self.rootfs)
         self.x.flush()
+        self._is_pivoted = True
 
     def lock(self) -> None:
         lock.lock_paths(self.x, self.rootfs, self.plan, self.sources, self.late)
@@ -147,8 +161,8 @@ def tree(parsed: config.Config, bundle: Path | str = "/nowhere", *, flags: int =
         flags |= process.CLONE_NEWCGROUP
     with new_init(flags, id_map=id_map) as init:
         made = Tree(init, parsed, os.fsencode(bundle))
-        made.open()
         try:
+            made.open()
             made.attach(root_of_userns=bool(id_map))
             yield made
         finally:
