@@ -1,15 +1,17 @@
 """Classic BPF as seccomp uses it: the few instructions that Holdfast writes by itself.
 
-A program is an array of `struct sock_filter`, eight bytes each: an operation, where to go on if its test holds or
-fails (a count of instructions to leave out, so a jump only leads forward and every program ends), and a constant.
-There is one register, the accumulator.  A filter reads nothing but `struct seccomp_data`: the number of the call,
-the architecture it was made in, the instruction pointer, six arguments; and it ends in a verdict.
+A program is an array of `struct sock_filter`, eight bytes each: an operation, where to go on if its test
+holds or fails (a count of instructions to leave out, so a jump only leads forward and every program ends),
+and a constant. There is one register, the accumulator.  A filter reads nothing but `struct seccomp_data`:
+the number of the call, the architecture it was made in, the instruction pointer, six arguments; and it ends
+in a verdict.
 
-The kernel (5.11 and later) runs a program once per call number at load, and leaves it out for the calls that it
-allows without looking at an argument.  It can do so as long as nothing but the operations below stands on the way.
+The kernel (5.11 and later) runs a program once per call number at load, and leaves it out for the calls that
+it allows without looking at an argument.  It can do so as long as nothing but the operations below stands on
+the way.
 
-Sources: the kernel's Documentation/userspace-api/seccomp_filter.rst, include/uapi/linux/{filter,bpf_common,seccomp}.h,
-seccomp_is_const_allow in kernel/seccomp.c.
+Sources: the kernel's Documentation/userspace-api/seccomp_filter.rst,
+include/uapi/linux/{filter,bpf_common,seccomp}.h, seccomp_is_const_allow in kernel/seccomp.c.
 """
 
 from __future__ import annotations

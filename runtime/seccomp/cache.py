@@ -1,14 +1,14 @@
 """Programs on disk, so that a profile is compiled once and not for each container.
 
-Compiling the default profile for three architectures takes longer than all system calls of a container's setup
-together; finding its program here takes a small part of that (tests/runtime/seccomp/measure.py has the figures).
+Compiling the default profile for three architectures takes some 30 ms, more than all system calls of a
+container's setup together; finding its program here takes half a millisecond.
 
-A program is a security boundary, so what is found is only used if it cannot be anybody else's or another profile's:
-the directory and the file belong to this user and are closed to all others, and the file holds the whole key, which is
-compared.  Its name is a mere checksum of the key: two keys with one checksum take turns, and no more.  The key is all
-that a program depends on: the checked profile, the library with its version and what it found in this kernel, and
-Holdfast's own version.  A distribution may teach a library new calls under the same version: then some name that was
-skipped is known, and the program is made again.
+A program is a security boundary, so what is found is only used if it cannot be anybody else's or another
+profile's: the directory and the file belong to this user and are closed to all others, and the file holds
+the whole key, which is compared.  Its name is a mere checksum of the key: two keys with one checksum take
+turns, and no more.  The key is all that a program depends on: the checked profile, the library with its
+version and what it found in this kernel, and Holdfast's own version.  A distribution may teach a library new
+calls under the same version: then some name that was skipped is known, and the program is made again.
 
 Nothing is forced to disk: a file that a crash has emptied fails its checksum, and is made again.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 import binascii
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -41,15 +41,9 @@ SIZE_MAX = 1 << 20
 _CHECKSUM_SIZE = 4
 
 
-class Entry(NamedTuple):
-    """What a file holds, behind its checksum."""
-
-    key: bytes
-    built: Built
-
-
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
+_decode = msgspec.msgpack.Decoder(tuple[bytes, Built]).decode
+"""What a file holds, behind its checksum: the key, and what was made."""
 
 
 class Cache:
@@ -72,30 +66,31 @@ class Cache:
         if checksum != _checksum(content[_CHECKSUM_SIZE:]):
             return None
         try:
-            entry = _decode(content[_CHECKSUM_SIZE:])
+            its_key, built = _decode(content[_CHECKSUM_SIZE:])
         except msgspec.MsgspecError:
             return None
-        is_stale = any(library.number(name) != UNKNOWN for name in entry.built.skipped)
-        return None if entry.key != key or is_stale else entry.built
+        is_stale = any(library.number(name) != UNKNOWN for name in built.skipped)
+        return None if its_key != key or is_stale else built
 
     def store(self, profile: Profile, library: Library, built: Built) -> None:
         """Keep what was made of a profile; the oldest make room."""
         key = _key(profile, library)
-        content = _encode(Entry(key, built))
+        content = _encode((key, built))
         if len(content) > SIZE_MAX - _CHECKSUM_SIZE:
             return
         try:
             self._write(_name(key), _checksum(content) + content)
             self._make_room()
         except OSError:
-            # A full or read-only disk: the next one compiles again.
+            # A full or read-only disk, or another one tidies at the same time: the next one does it again.
             return
 
     def _read(self, name: str) -> bytes:
         """Return the content of a file of ours, or nothing."""
         try:
             # Without O_NONBLOCK a fifo in its place would hold us up.
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory_fd)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(name, flags, dir_fd=self._directory_fd)
         except OSError:
             return b""
         try:
@@ -125,18 +120,11 @@ class Cache:
         os.unlink(temporary, dir_fd=self._directory_fd)
 
     def _make_room(self) -> None:
-        """Take away the oldest files beyond ENTRIES_MAX; others may do so at the same time."""
-        ages = []
-        for name in os.listdir(self._directory_fd):
-            try:
-                ages.append((os.stat(name, dir_fd=self._directory_fd, follow_symlinks=False).st_mtime_ns, name))
-            except FileNotFoundError:
-                continue
-        for _, name in sorted(ages)[:-ENTRIES_MAX]:
-            try:
-                os.unlink(name, dir_fd=self._directory_fd)
-            except FileNotFoundError:
-                continue
+        """Take away the oldest files beyond ENTRIES_MAX."""
+        with os.scandir(self._directory_fd) as entries:
+            ages = sorted((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries)
+        for _, name in ages[:-ENTRIES_MAX]:
+            os.unlink(name, dir_fd=self._directory_fd)
 
 
 def _key(profile: Profile, library: Library) -> bytes:

@@ -1,9 +1,10 @@
 """A profile is checked here, and its words become numbers: what may be said, and what it means.
 
-Nothing is asked of the kernel; libseccomp is asked only which architectures it knows. What comes out is all that the
-program depends on, so equal values make equal programs.
+Nothing is asked of the kernel; libseccomp is asked only which architectures it knows. What comes out is all
+that the program depends on, so equal values make equal programs.
 
-Sources: runtime-spec, config-linux.md, "Seccomp"; the kernel's include/uapi/linux/seccomp.h; seccomp_rule_add(3).
+Sources: runtime-spec, config-linux.md, "Seccomp"; the kernel's include/uapi/linux/seccomp.h;
+seccomp_rule_add(3).
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ ACTIONS = {
 """A config's action → the verdict that the kernel takes."""
 
 _DATA_MAX = {"SCMP_ACT_ERRNO": 4094, "SCMP_ACT_TRACE": 65535}
-"""The actions whose verdict carries a number. An errno must be below the kernel's MAX_ERRNO, says libseccomp."""
+"""The actions whose verdict carries a number; libseccomp takes errnos below the kernel's MAX_ERRNO only."""
 
 CONDITIONS_MAX = 1024
-"""In all, counted for each name. libseccomp's time grows with their third power: 1,000 take seconds, 4,000 minutes."""
+"""In all, counted for each name. libseccomp's time grows with their third power: 4,000 took nine minutes."""
 
 _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
-"""Default actions by which an unknown call reaches the kernel, or a tracer, which then says ENOSYS itself."""
+"""Default actions by which an unknown call gets to the kernel, or to a tracer, which says ENOSYS itself."""
 
 OPERATORS = {
     "SCMP_CMP_NE": 1,
@@ -57,16 +58,35 @@ OPERATORS = {
 }
 """A config's operator → libseccomp's enum scmp_compare."""
 
-ARCHITECTURES = tuple(
-    "SCMP_ARCH_" + name
-    for name in (
-        "X86 X86_64 X32 ARM AARCH64 MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X "
-        "PARISC PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB"
-    ).split()
+ARCHITECTURES = (
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X86_64",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_PARISC",
+    "SCMP_ARCH_PARISC64",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_M68K",
+    "SCMP_ARCH_SH",
+    "SCMP_ARCH_SHEB",
 )
+"""The spec's list. libseccomp knows those that were there when it was made."""
 
 HAND_OVER = ("sendmsg", "write")
-"""The listener's descriptor, and the word that it is there, are sent by these, while nobody answers on it yet."""
+"""The listener and the word that it is there are sent by these, while nobody answers on it yet."""
 
 _INDEX_MAX = 5
 _LITTLE_ENDIAN = 0x40000000
@@ -97,8 +117,8 @@ class Profile(NamedTuple):
 def check(seccomp: config.Seccomp, library: Library) -> Profile:
     """Check a profile.
 
-    Raises ConfigError, naming the field, for what a profile may not say, and for an architecture that this machine
-    or this libseccomp cannot have.
+    Raises ConfigError, naming the field, for what a profile may not say, and for an architecture that this
+    machine or this libseccomp cannot have.
     """
     default = _action("linux.seccomp.defaultAction", seccomp.default_action)
     if default == NOTIFY:
@@ -112,7 +132,8 @@ def check(seccomp: config.Seccomp, library: Library) -> Profile:
     rules = [_rule(f"linux.seccomp.syscalls[{i}]", entry) for i, entry in enumerate(seccomp.syscalls)]
     conditions = sum(len(rule.names) * sum(map(len, rule.alternatives)) for rule in rules)
     if conditions > CONDITIONS_MAX:
-        raise ConfigError(f"linux.seccomp.syscalls: {conditions} conditions; allowed: {CONDITIONS_MAX} in all")
+        why = "conditions are too many"
+        raise _refusal("linux.seccomp.syscalls", conditions, f"{CONDITIONS_MAX} in all", why)
     notify = any(rule.action == NOTIFY for rule in rules)
     if notify and not seccomp.listener_path:
         raise _refusal("linux.seccomp.listenerPath", None, "the socket of an agent, for SCMP_ACT_NOTIFY")
@@ -151,7 +172,7 @@ def _rule(field: str, entry: config.Syscall) -> Rule:
             why = "brings the agent its descriptor, and cannot wait for it"
             raise _refusal(f"{field}.names[{i}]", name, "other calls with SCMP_ACT_NOTIFY", why)
     conditions = [_condition(f"{field}.args[{i}]", arg) for i, arg in enumerate(entry.args)]
-    if len({condition.index for condition in conditions}) == len(conditions):
+    if len({condition.argument for condition in conditions}) == len(conditions):
         return Rule(entry.names, action, [conditions])
     return Rule(entry.names, action, [[condition] for condition in conditions])
 
@@ -176,7 +197,8 @@ def _architectures(names: Sequence[str], library: Library) -> list[int]:
             why = f"is not known to libseccomp {library.version_text}"
             raise _refusal(field, name, "what the installed library knows", why)
         if (token ^ native) & _LITTLE_ENDIAN:
-            raise _refusal(field, name, "architectures of this machine's byte order", "has the other byte order")
+            why = "has the other byte order"
+            raise _refusal(field, name, "architectures of this machine's byte order", why)
         if token not in tokens:
             tokens.append(token)
     return tokens

@@ -1,15 +1,15 @@
-"""Calls that a profile's author cannot have known get ENOSYS, by a few instructions in front of the profile's own.
+"""Calls that a profile's author cannot have known get ENOSYS, by instructions in front of the profile's own.
 
-A profile names calls.  Whatever it does not name meets its default action, often EPERM.  That is right for a call
-that the author left out and wrong for one that did not exist yet: a C library tries the new call first, and falls
-back to the old one if the answer is ENOSYS ("this kernel has no such call"), but takes EPERM for an answer.  So a
-profile that is older than the C library inside would break programs.  How to tell the two apart: numbers are given
-out upwards, so what is above the newest call that the profile names (by any rule) was not there when it was written;
-and a number that libseccomp cannot name is no call at all, or a younger one that has filled a gap (uretprobe, 335 on
-x86-64, did, and EPERM for it killed traced programs).
+A profile names calls.  Whatever it does not name meets its default action, often EPERM.  That is right for a
+call that the author left out and wrong for one that did not exist yet: a C library tries the new call first,
+and falls back to the old one if the answer is ENOSYS ("this kernel has no such call"), but takes EPERM for
+an answer.  So a profile that is older than the C library inside would break programs.  How to tell the two
+apart: numbers are given out upwards, so what is above the newest call that the profile names (by any rule)
+was not there when it was written; and a number that libseccomp cannot name is no call at all, or a younger
+one that has filled a gap (uretprobe, 335 on x86-64, did, and EPERM for it killed traced programs).
 
-Each architecture has its own numbers, and so its own section.  The figures are those of an x86-64 profile whose
-newest name is futex_waitv:
+Each architecture has its own numbers, and so its own section.  The figures are those of an x86-64 profile
+whose newest name is futex_waitv:
 
     load the architecture
     is it x86-64?  if not, leave the section out
@@ -23,8 +23,8 @@ newest name is futex_waitv:
     is it i386? …
     (the program that libseccomp made)
 
-x32 is the exception: it has numbers of its own (bit 30 is set) but comes with the architecture of x86-64, so the
-two share a section.  If a profile leaves x32 out, its numbers go to libseccomp's program, which kills.
+x32 is the exception: it has numbers of its own (bit 30 is set) but comes with the architecture of x86-64, so
+the two share a section.  If a profile leaves x32 out, its numbers go to libseccomp's program, which kills.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ _SPANS = {
 def prologue(library: Library, architectures: Iterable[int], named: AbstractSet[str]) -> bytes:
     """Make the instructions that go in front of a profile's program.
 
-    architectures: libseccomp's tokens, as in the profile. named: all calls that the profile names, in any rule.
-    Returns whole instructions, perhaps none. They end by falling through, or jumping, to what follows them.
+    architectures: libseccomp's tokens, as in the profile. named: all calls that the profile names, in any
+    rule. Returns whole instructions, perhaps none. They end by falling through, or jumping, to what follows
+    them.
     """
     unknown: dict[int, list[Span]] = {}
     for token in architectures:
@@ -106,7 +107,10 @@ def unknown_spans(calls: Mapping[int, str], named: AbstractSet[str], span: Span)
 
 
 def assemble(unknown: Mapping[int, Iterable[Span]]) -> bytes:
-    """Make the sections: architecture (AUDIT_ARCH_) → the numbers to answer with ENOSYS, which do not overlap."""
+    """Make the sections.
+
+    unknown: architecture (AUDIT_ARCH_) → the numbers to answer with ENOSYS; the spans must not overlap.
+    """
     sections = [(architecture, _section(spans)) for architecture, spans in unknown.items() if spans]
     code = b""
     # From the last to the first, since each has to know how much follows it.

@@ -1,7 +1,7 @@
 """The flags of seccomp(2), and which of them this kernel knows.
 
-The kernel looks at the flags before it looks at the program: with a null pointer for a program, a flag it knows gives
-EFAULT, one it does not know EINVAL, and nothing is loaded either way.
+The kernel looks at the flags before it looks at the program: with a null pointer for a program, a flag it
+knows gives EFAULT, one it does not know EINVAL, and nothing is loaded either way.
 
 Source: seccomp(2), SECCOMP_SET_MODE_FILTER.
 """

@@ -1,34 +1,39 @@
 """libseccomp, the library that turns rules with names of system calls into a BPF program, by ctypes.
 
-What it is needed for is knowledge: which number a call has on which architecture, and which calls an architecture
-bundles into one (socketcall, ipc).  It runs in the parent only, and only builds: the finished program is exported
-as bytes, and who loads it needs nothing but seccomp(2).  So the library's own attributes for loading (no_new_privs,
-TSYNC, LOG, …) are not here.
+What it is needed for is knowledge: which number a call has on which architecture, and which calls an
+architecture bundles into one (socketcall, ipc).  It runs in the parent only, and only builds: the finished
+program is exported as bytes, and who loads it needs nothing but seccomp(2).  So the library's own attributes
+for loading (no_new_privs, TSYNC, LOG, …) are not here.
 
 Four facts about the library shape what is built on it:
 
 - Functions answer with minus an errno; they do not set errno.
-- A call that an architecture lacks has a *pseudo number* there, below zero.  A rule may be made of one: it has no
-  effect where the call does not exist.  A name that the library has never heard of is -1.
-- A rule without conditions beats all rules of the same call that have some, whatever their order and actions.
-- One rule may have one condition per argument, all of which must hold; several rules of a call are alternatives.
+- A call that an architecture lacks has a *pseudo number* there, below zero.  A rule may be made of one: it
+  has no effect where the call does not exist.  A name that the library has never heard of is -1.
+- A rule without conditions beats all rules of the same call that have some, whatever their order and
+  actions.
+- One rule may have one condition per argument, all of which must hold; several rules of a call are
+  alternatives.
+- On an architecture of 32 bits, and it counts x32 among these, it drops the upper half of both sides of a
+  comparison.
 
-Sources: seccomp_init(3), seccomp_arch_add(3), seccomp_attr_set(3), seccomp_rule_add(3), seccomp_export_bpf(3),
-seccomp_syscall_resolve_name(3), seccomp_api_get(3).
+Sources: seccomp_init(3), seccomp_arch_add(3), seccomp_attr_set(3), seccomp_rule_add(3),
+seccomp_export_bpf(3), seccomp_syscall_resolve_name(3), seccomp_api_get(3).
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
-from typing import TYPE_CHECKING, NamedTuple, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.protocol.errors import HoldfastError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
 
 SONAME = "libseccomp.so.2"
 OLDEST = (2, 5, 0)
@@ -66,9 +71,9 @@ class _ArgCmp(ctypes.Structure):
 
 
 class Condition(NamedTuple):
-    """What one argument of a call must be for a rule to hold; `second` is for MASKED_EQ (`first` is the mask)."""
+    """What an argument of a call must be; for MASKED_EQ `first` is the mask, `second` what it must leave."""
 
-    index: int
+    argument: int
     operator: int
     first: int
     second: int = 0
@@ -117,10 +122,12 @@ class Library:
         self.version_text = ".".join(map(str, self.version))
         if self.version < OLDEST:
             oldest = ".".join(map(str, OLDEST))
-            raise HoldfastError(f"load {SONAME}: version {self.version_text} is too old; needed: {oldest} or later")
+            raise HoldfastError(
+                f"load {SONAME}: version {self.version_text} is too old; needed: {oldest} or later"
+            )
 
     def api_level(self) -> int:
-        """Return what this library and this kernel can do together, as a level. Source: seccomp_api_get(3)."""
+        """Return what library and kernel can do together, as a level. Source: seccomp_api_get(3)."""
         return int(self._c.seccomp_api_get())
 
     def native(self) -> int:
@@ -128,7 +135,7 @@ class Library:
         return int(self._c.seccomp_arch_native())
 
     def architecture(self, name: str) -> int:
-        """Return the token of an architecture, by the library's name for it (x86_64); 0 if it knows none such."""
+        """Return the token of an architecture, by the library's name for it (x86_64), or 0."""
         return int(self._c.seccomp_arch_resolve_name(name.encode()))
 
     def number(self, name: str) -> int:
@@ -146,35 +153,32 @@ class Library:
         finally:
             self._free(address)
 
-    def rules(self, default_action: int) -> Rules:
-        """Begin a set of rules for the native architecture. Raises OSError if the action is not supported."""
+    @contextmanager
+    def rules(self, default_action: int) -> Iterator[Rules]:
+        """Give an empty set of rules for the native architecture; afterwards it is freed.
+
+        Raises OSError if the action is not supported here.
+        """
         context = self._c.seccomp_init(default_action)
         if not context:
-            raise OSError(22, f"seccomp_init: default action {default_action:#x} is not supported here")
-        rules = Rules(self._c, context)
-        # Else each failure of a system call is told as ECANCELED.
-        rules.set_attribute(ATTRIBUTE_RAW_ERRNO, 1)
-        return rules
+            reason = f"default action {default_action:#x} is not supported here"
+            raise OSError(errno.EINVAL, f"seccomp_init: {reason}")
+        try:
+            rules = Rules(self._c, context)
+            # Else each failure of a system call is told as ECANCELED.
+            rules.set_attribute(ATTRIBUTE_RAW_ERRNO, 1)
+            yield rules
+        finally:
+            self._c.seccomp_release(context)
 
 
 class Rules:
-    """A set of rules on its way to a program; a context manager, since the library has to free it.
-
-    All methods raise OSError with the library's errno.
-    """
+    """A set of rules on its way to a program. All methods raise OSError with the library's errno."""
 
     def __init__(self, c: ctypes.CDLL, context: int) -> None:
+        """Take the library's functions and its handle of the set, which stays the caller's to free."""
         self._c = c
-        self._context: int | None = context
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._c.seccomp_release(self._context)
-        self._context = None
+        self._context = context
 
     def add_architecture(self, token: int) -> None:
         """Let the rules hold for calls of this architecture too: those made so far and those to come."""
@@ -194,9 +198,9 @@ class Rules:
         _check("seccomp_rule_add", result)
 
     def export(self) -> bytes:
-        """Return the program: an array of struct sock_filter. EMSGSIZE: it is longer than any that can be loaded."""
-        # A packet arrives whole or not at all. A file would be cut at RLIMIT_FSIZE, and a pipe at its size, which the
-        # library does not notice: half a program would be loaded.
+        """Return the program: an array of struct sock_filter. EMSGSIZE: it is far too long to be loaded."""
+        # A packet arrives whole or not at all. A file would be cut at RLIMIT_FSIZE, a pipe at its size, and
+        # the library does not notice: half a program would be loaded.
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PROGRAM_SIZE)

@@ -1,7 +1,7 @@
 """From `linux.seccomp` of a config to a program that seccomp(2) takes.
 
-All of it happens in the parent, before the container exists: what comes out are bytes and flags.  Whoever loads them
-needs no library, no file, and no right beyond no_new_privs or CAP_SYS_ADMIN.
+All of it happens in the parent, before the container exists: what comes out are bytes and flags.  Whoever
+loads them needs no library, no file, and no right beyond no_new_privs or CAP_SYS_ADMIN.
 
 The spec leaves questions open; profiles in use rely on runc's answers, so they are taken here:
 
@@ -9,11 +9,12 @@ The spec leaves questions open; profiles in use rely on runc's answers, so they 
 - Several conditions on one argument are alternatives, and then all conditions of that rule are (check.py).
 - A name that libseccomp does not know is left out, since it is newer than the library, and told.
 - A rule whose action is the default action says nothing, and is left out.
-- What is newer than every name in the profile gets ENOSYS, unless the default action lets calls pass (enosys.py).
+- What is newer than every name in the profile gets ENOSYS, unless the default action lets calls pass
+  (enosys.py).
 - The native architecture is always listed. A call by one that is not listed kills.
 
-Stricter than runc: an error number that cannot be returned is refused, where it would be cut to 16 bits; a call by
-an architecture that is not listed kills the process, not one thread, which others may wait for.
+Stricter than runc: an error number that cannot be returned is refused, where it would be cut to 16 bits; a
+call by an architecture that is not listed kills the process, not one thread, which others may wait for.
 
 Sources: runtime-spec, config-linux.md, "Seccomp"; seccomp(2); seccomp_rule_add(3).
 """
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.seccomp.libseccomp import Library
 
 _TREE_FROM = 32
-"""So many names make a binary search over the calls pay; of none, libseccomp up to 2.5.4 makes a wrong program."""
+"""More names make a search by a tree pay. Of an empty profile libseccomp up to 2.5.4 makes a wrong tree."""
 
 
 class Filter(NamedTuple):
@@ -92,7 +93,8 @@ def _flags(names: tuple[str, ...] | None, *, notify: bool) -> int:
         if not why and not is_supported(FLAGS[name]):
             why = "is not known to this kernel"
         if why:
-            raise ConfigError([Problem(f"linux.seccomp.flags[{i}]", name, ", ".join(supported_flags()), why)])
+            allowed = ", ".join(supported_flags())
+            raise ConfigError([Problem(f"linux.seccomp.flags[{i}]", name, allowed, why)])
         flags |= FLAGS[name]
     if flags & TSYNC:
         # Else a thread that cannot follow is told by its id as the result, which looks like success.

@@ -24,8 +24,8 @@ numbers = st.integers(0, NUMBER_MAX)
 def disjoint_spans(draw: st.DrawFn) -> list[Span]:
     """Give up to some dozens of spans that do not overlap, in any order; some touch."""
     cuts = sorted(draw(st.sets(numbers | st.integers(0, 40), max_size=60)))
-    spans = [Span(first, after - 1) for first, after in pairwise([*cuts, NUMBER_MAX + 1]) if draw(st.booleans())]
-    return draw(st.permutations(spans))
+    between = pairwise([*cuts, NUMBER_MAX + 1])
+    return draw(st.permutations([Span(first, after - 1) for first, after in between if draw(st.booleans())]))
 
 
 def edges(spans: list[Span]) -> set[int]:
@@ -64,4 +64,5 @@ def test_number_is_unknown_if_it_is_above_the_newest_name_or_nobodys(
     if newest is None:
         assert [] == told
     else:
-        assert [number for number in range(first, last + 1) if number > newest or number not in calls] == told
+        everything = range(first, last + 1)
+        assert [number for number in everything if number > newest or number not in calls] == told

@@ -1,8 +1,8 @@
 """A little machine for classic BPF, to see what a seccomp program answers without loading it.
 
-It knows what libseccomp and Holdfast write, checks what the kernel's loader checks (jumps stay inside, the last
-instruction is a return, loads are aligned and inside struct seccomp_data), and can tell which calls the kernel would
-allow without running the program.
+It knows what libseccomp and Holdfast write, checks what the kernel's loader checks (jumps stay inside, the
+last instruction is a return, loads are aligned and inside struct seccomp_data), and can tell which calls the
+kernel would allow without running the program.
 
 Sources: seccomp(2); net/core/filter.c, bpf_check_classic; kernel/seccomp.c, seccomp_check_filter and
 seccomp_is_const_allow.

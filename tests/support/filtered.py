@@ -1,7 +1,8 @@
 """Runs system calls in a child under a seccomp filter, and tells what the kernel answered.
 
-The child loads the filter by the raw call, with nothing but the program's bytes and the flags: as an init does it. The
-answers come back through shared memory, since under a filter the child may be able to do little else than end.
+The child loads the filter by the raw call, with nothing but the program's bytes and the flags: as an init
+does it. The answers come back through shared memory, since under a filter the child may be able to do little
+else than end.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def int80() -> Callable[..., int]:
     def call(number: int, *args: int) -> int:
         # Named here, so that the page lives as long as the function.
         assert page
-        return enter(number, *args, *[0] * (3 - len(args)))
+        return int(enter(number, *args, *[0] * (3 - len(args))))
 
     return call
 

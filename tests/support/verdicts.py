@@ -30,8 +30,9 @@ def expected(seccomp: config.Seccomp, token: int, number: int, args: tuple[int, 
     calls = calls_of(token)
     named = {name for rule in seccomp.syscalls for name in rule.names}
     # ARM's private calls do not count up with the others.
-    newest = max((n for n, name in calls.items() if name in named and (token != ARM or n < 0xF0000)), default=-1)
-    if newest >= 0 and (number not in calls or number > newest) and not (token == ARM and number >= 0xF0000):
+    private = 0xF0000 if token == ARM else 2**32
+    newest = max((n for n, name in calls.items() if name in named and n < private), default=-1)
+    if newest >= 0 and number < private and (number not in calls or number > newest):
         return NO_SUCH_CALL
     rules = [rule for rule in seccomp.syscalls if calls.get(number) in rule.names]
     for rule in sorted(rules, key=lambda rule: bool(rule.args)):

@@ -1,4 +1,4 @@
-"""The binding: are all functions typed, and does the library do what the module says of it?"""
+"""The binding: all functions are typed, and the library does what the module says of it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ EQUAL, MASKED_EQUAL = 4, 7
 
 
 def test_every_function_that_is_used_has_its_types() -> None:
-    used = {name for name in vars(library()._c) if name.startswith("seccomp_")}  # noqa: SLF001  # introspection
-    assert used == set(libseccomp._SIGNATURES)  # noqa: SLF001
+    c, signatures = library()._c, libseccomp._SIGNATURES  # noqa: SLF001  # what is private is what is tested
+    used = {name for name in vars(c) if name.startswith("seccomp_")}
+    assert used == set(signatures)
     for name in used:
-        function = getattr(library()._c, name)  # noqa: SLF001
-        assert function.argtypes is not None, name
-        assert (function.restype, tuple(function.argtypes)) == libseccomp._SIGNATURES[name]  # noqa: SLF001
+        function = getattr(c, name)
+        assert signatures[name] == (function.restype, tuple(function.argtypes))
 
 
 def test_structures_are_as_large_as_the_librarys() -> None:
-    assert 24 == ctypes.sizeof(libseccomp._ArgCmp)  # noqa: SLF001
-    assert 12 == ctypes.sizeof(libseccomp._Version)  # noqa: SLF001
+    assert 24 == ctypes.sizeof(libseccomp._ArgCmp)  # noqa: SLF001  # the same
+    assert 12 == ctypes.sizeof(libseccomp._Version)  # noqa: SLF001  # the same
 
 
-def test_library_that_is_missing_is_told_with_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_that_is_missing_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp, "SONAME", "libseccomp.so.999")
     with pytest.raises(HoldfastError, match=r"load libseccomp.so.999: .*needs libseccomp \(Debian"):
         libseccomp.Library()
@@ -39,7 +39,7 @@ def test_library_that_is_missing_is_told_with_the_package_to_install(monkeypatch
 
 def test_library_that_is_too_old_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp, "OLDEST", (99, 1, 2))
-    with pytest.raises(HoldfastError, match=r"load libseccomp.so.2: version 2\.[\d.]+ is too old; needed: 99.1.2 or"):
+    with pytest.raises(HoldfastError, match=r"version 2\.[\d.]+ is too old; needed: 99.1.2 or later"):
         libseccomp.Library()
 
 
@@ -111,12 +111,26 @@ def test_failure_is_the_librarys_errno() -> None:
         with pytest.raises(OSError, match=r"seccomp_attr_set: "):
             rules.set_attribute(4711, 1)
     with pytest.raises(OSError, match=r"seccomp_init: default action 0x12345678 is not supported here"):
-        library().rules(0x12345678)
+        library().rules(0x12345678).__enter__()
+
+
+def test_program_that_does_not_fit_is_told_and_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libseccomp, "_PROGRAM_SIZE", 1)
+    with library().rules(DENY) as rules:
+        for value in range(3000):
+            rules.add(ALLOW, library().number("read"), [Condition(0, EQUAL, value)])
+        with pytest.raises(OSError, match=r"seccomp_export_bpf: Message too long"):
+            rules.export()
+
+
+def open_fds() -> list[str]:
+    with os.scandir("/proc/self/fd") as fds:
+        return sorted(fd.name for fd in fds)
 
 
 def test_rules_leave_no_descriptor_behind() -> None:
-    before = os.listdir("/proc/self/fd")
+    before = open_fds()
     with library().rules(DENY) as rules:
         rules.set_attribute(libseccomp.ATTRIBUTE_BAD_ARCH_ACTION, KILL_PROCESS)
         rules.export()
-    assert before == os.listdir("/proc/self/fd")
+    assert before == open_fds()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.filtered import int80, load, syscall, under
@@ -46,8 +46,8 @@ def plain() -> Filter:
     return compile_profile(default_seccomp(set(), MACHINE))
 
 
-def filter_of(*syscalls: Syscall, default_action: str = "SCMP_ACT_ALLOW", **others: object) -> Filter:
-    return compile_profile(Seccomp(default_action=default_action, syscalls=syscalls, **others))  # type: ignore[arg-type]
+def filter_of(*syscalls: Syscall, **others: Any) -> Filter:  # noqa: ANN401  # any member
+    return compile_profile(Seccomp(**{"default_action": "SCMP_ACT_ALLOW", "syscalls": syscalls} | others))
 
 
 def answers(filter_: Filter | None, *calls: Callable[[], int]) -> list[int]:
@@ -56,11 +56,28 @@ def answers(filter_: Filter | None, *calls: Callable[[], int]) -> list[int]:
     return outcome.results
 
 
+REFUSED = {
+    "keyctl": 250,
+    "kexec_load": 246,
+    "io_uring_setup": 425,
+    "userfaultfd": 323,
+    "move_pages": 279,
+    "mount": 165,
+    "setns": 308,
+    "bpf": 321,
+    "perf_event_open": 298,
+    "init_module": 175,
+    "reboot": 169,
+    "settimeofday": 164,
+    "open_by_handle_at": 304,
+}
+"""What nobody gets or only a capability brings, on x86-64."""
+
+
 @on_x86_64
-@pytest.mark.parametrize("number", [250, 175, 246, 321, 165, 298, 425, 323, 101 + 68, 310 + 3])
-def test_refused_call_gets_eperm(plain: Filter, number: int) -> None:
-    """That is: keyctl, init_module, kexec_load, bpf, mount, perf_event_open, io_uring_setup, …, reboot."""
-    assert [-errno.EPERM] == answers(plain, partial(syscall, number, -1, -1, -1))
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_call_gets_eperm(plain: Filter, name: str) -> None:
+    assert [-errno.EPERM] == answers(plain, partial(syscall, REFUSED[name], -1, -1, -1))
 
 
 @pytest.mark.parametrize("number", [999, 470, 2**30 - 1])
@@ -101,7 +118,7 @@ def test_clone_with_a_namespace_gets_eperm_whatever_else_is_in_its_flags(plain: 
 
 @pytest.mark.parametrize("upper", [0, 1 << 32, -1 << 32])
 def test_arguments_are_compared_as_the_kernel_reads_them(plain: Filter, upper: int) -> None:
-    """The kernel reads the lower half; without the filter each of these would do what the lower half says."""
+    """The kernel reads the lower half; without the filter each of these would do what that says."""
     no_such_fd = errno.EBADF
     no_such_persona = 0x40000  # ADDR_NO_RANDOMIZE
     results = answers(
@@ -114,7 +131,8 @@ def test_arguments_are_compared_as_the_kernel_reads_them(plain: Filter, upper: i
         partial(syscall, NUMBERS["personality"], upper | no_such_persona),
     )
     assert [-errno.EPERM, -errno.EPERM, -no_such_fd, -errno.EPERM, -errno.EPERM, -errno.EPERM] == results
-    (unix,) = answers(plain, partial(syscall, NUMBERS["socket"], upper | socket.AF_UNIX, socket.SOCK_STREAM, 0))
+    unix_socket = partial(syscall, NUMBERS["socket"], upper | socket.AF_UNIX, socket.SOCK_STREAM, 0)
+    (unix,) = answers(plain, unix_socket)
     assert unix >= 0
 
 
@@ -161,9 +179,9 @@ def test_call_of_x32_kills_if_only_the_native_architecture_is_listed() -> None:
     assert ([], signal.SIGSYS) == under(filter_of(), partial(syscall, getpid))
 
 
-@pytest.mark.parametrize("action", ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"])
+@pytest.mark.parametrize("action", ["KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP"])
 def test_killing_action_kills_with_sigsys(action: str) -> None:
-    refusing = filter_of(Syscall(names=("umask",), action=action))
+    refusing = filter_of(Syscall(names=("umask",), action="SCMP_ACT_" + action))
     umask = partial(syscall, NUMBERS["umask"], 0)
     assert ([], signal.SIGSYS) == under(refusing, umask)
 
@@ -185,9 +203,11 @@ def test_conditions_on_several_arguments_must_all_hold() -> None:
     def equal(index: int, value: int) -> SyscallArg:
         return SyscallArg(index=index, value=value, op="SCMP_CMP_EQ")
 
-    refusing = filter_of(Syscall(names=("dup3",), action="SCMP_ACT_ERRNO", args=(equal(0, 900), equal(1, 901))))
+    both = (equal(0, 900), equal(1, 901))
+    refusing = filter_of(Syscall(names=("dup3",), action="SCMP_ACT_ERRNO", args=both))
     dup3 = partial(syscall, NUMBERS["dup3"])
-    assert [-errno.EPERM, -errno.EBADF] == answers(refusing, partial(dup3, 900, 901, 0), partial(dup3, 900, 902, 0))
+    results = answers(refusing, partial(dup3, 900, 901, 0), partial(dup3, 900, 902, 0))
+    assert [-errno.EPERM, -errno.EBADF] == results
 
 
 def test_all_flags_of_the_spec_are_taken_by_the_kernel() -> None:
@@ -225,7 +245,7 @@ def test_tsync_brings_the_other_threads_along() -> None:
 
 
 def test_thread_that_cannot_follow_makes_tsync_fail() -> None:
-    """Without TSYNC_ESRCH the call would return the thread's id, which a caller may take for success."""
+    """Without TSYNC_ESRCH the call would return the thread's id, which looks like success."""
     tsync = filter_of(flags=("SECCOMP_FILTER_FLAG_TSYNC",))
 
     def load_beside_a_thread_with_its_own_filter() -> int:
@@ -277,7 +297,7 @@ def run_filtered(filter_: Filter, *argv: str, directory: Path | None = None) -> 
     """Run a program under a filter. Returns its output; what it says on stderr goes along."""
     done = subprocess.run(  # noqa: S603  # the tests' own programs
         argv,
-        preexec_fn=partial(load, filter_),  # noqa: PLW1509  # this process has one thread
+        preexec_fn=partial(load, filter_),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=directory,
@@ -293,7 +313,8 @@ set -e
 mkdir d; cd d; echo text > a; cp a b; mv b c; ln a h; ln -s a s; chmod 600 a; touch -d @5 a; mkfifo p; rm p
 cat a c | sort | uniq -c; sed s/t/T/ a; find . -type f; du -s . >/dev/null; df . >/dev/null; ls -l >/dev/null
 (sleep 5 & kill $!; wait $! || true); sh -c 'exit 3' || test $? = 3
-id; hostname >/dev/null; uname -a >/dev/null; ps >/dev/null; date >/dev/null; nice -n 1 true; ulimit -n >/dev/null
+id; hostname >/dev/null; uname -a >/dev/null; ps >/dev/null; date >/dev/null
+nice -n 1 true; ulimit -n >/dev/null
 tar cf t.tar a c; tar tf t.tar; gzip t.tar; dd if=/dev/zero of=z bs=4k count=2 2>/dev/null; sync; rm -r ../d
 """
 
@@ -306,8 +327,8 @@ def test_busybox_runs_as_usual_under_the_default_profile(plain: Filter, tmp_path
 
 
 PYTHON_PROGRAM = """
-import concurrent.futures, mmap, os, random, select, signal, socket, sqlite3, subprocess, sys, tempfile, threading, time
-import asyncio, multiprocessing
+import asyncio, concurrent.futures, mmap, multiprocessing, os, select, signal, socket, sqlite3
+import subprocess, sys, tempfile, time
 
 async def echo(reader, writer):
     writer.write(await reader.readline()); await writer.drain(); writer.close()
@@ -322,15 +343,15 @@ async def main():
 if __name__ == "__main__":
     asyncio.run(main())
     assert 6 == subprocess.run([sys.executable, "-c", "raise SystemExit(6)"]).returncode
-    with concurrent.futures.ThreadPoolExecutor(4) as pool: assert [1, 4] == list(pool.map(lambda n: n * n, (1, 2)))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool: assert [2, 3] == list(pool.map(abs, (-2, 3)))
     with multiprocessing.Pool(2) as pool: assert [2, 3] == pool.map(abs, (-2, 3))
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"x" * 4096); file.flush(); os.fsync(file.fileno()); mmap.mmap(file.fileno(), 0).close()
-        os.setxattr(file.name, "user.a", b"b") if os.environ.get("XATTR") else None
-        sqlite3.connect(file.name + ".db").execute("create table t (a)").connection.close(); os.unlink(file.name + ".db")
-    signal.signal(signal.SIGALRM, lambda *_: None); signal.setitimer(signal.ITIMER_REAL, 0.01); signal.pause()
-    os.sched_getaffinity(0); os.getrandom(8); os.memfd_create("m"); select.epoll().close(); os.pidfd_open(os.getpid())
-    os.nice(1); os.getloadavg(); time.clock_getres(time.CLOCK_MONOTONIC); socket.if_nameindex(); os.urandom(8)
+    sqlite3.connect("db").execute("create table t (a)").connection.close()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.setitimer(signal.ITIMER_REAL, 0.01); signal.sigwait([signal.SIGALRM])
+    os.sched_getaffinity(0); os.getrandom(8); os.memfd_create("m"); select.epoll().close()
+    os.pidfd_open(os.getpid()); os.nice(1); time.clock_getres(time.CLOCK_MONOTONIC); socket.if_nameindex()
     print("done")
 """
 
@@ -342,23 +363,22 @@ def test_python_runs_as_usual_under_the_default_profile(plain: Filter, tmp_path:
 
 
 @pytest.mark.root
-def test_another_programs_memory_needs_only_the_bytes_and_the_flags(plain: Filter, tmp_path: Path) -> None:
-    """The puppet, a static program without libc, loads the filter that this process has made, and becomes a shell."""
-    script = b"/bin/busybox grep ^Seccomp: /proc/self/status; /bin/busybox mount -t proc p /proc || echo refused"
+def test_another_program_loads_the_filter_from_its_bytes_and_flags(plain: Filter, tmp_path: Path) -> None:
+    """The puppet, static and without libc, loads the filter that this process made, and becomes a shell."""
+    script = b"busybox grep ^Seccomp: /proc/self/status; busybox mount -t proc p /proc || echo refused"
     with (tmp_path / "output").open("wb") as output:
         program_fd = puppets.sealed_program()
         started = puppets.start(program_fd, (0, output.fileno(), output.fileno()))
         os.close(program_fd)
     started.puppet.do(process.prctl(process.PR_SET_NO_NEW_PRIVS, 1))
     started.puppet.do(process.seccomp_load(plain.program, plain.flags))
-    started.puppet.do(process.execve(b"/bin/busybox", [b"sh", b"-c", script], []))
+    started.puppet.do(process.execve(b"/bin/busybox", [b"sh", b"-c", script], [b"PATH=/bin"]))
     started.puppet.become()
     started.puppet.hang_up()
     started.child.hang_up()
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(started.pid, 0)[1])
-    assert ["Seccomp:\t2", "mount: permission denied (are you root?)", "refused"] == (
-        (tmp_path / "output").read_text().splitlines()
-    )
+    lines = (tmp_path / "output").read_text().splitlines()
+    assert ["Seccomp:\t2", "refused"] == [lines[0], lines[-1]]
 
 
 def test_library_keeps_nothing_of_the_kernel(plain: Filter) -> None:
