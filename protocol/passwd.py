@@ -67,7 +67,9 @@ def resolve_group(name: str, group: bytes) -> int:
 
 def groups_of(group: bytes, user: bytes) -> tuple[int, ...]:
     """Return the groups of which a user is a member, in the file's order."""
-    found: dict[int, None] = {}  # keeps the order; a list would take seconds to search with tens of thousands
+    found: dict[
+        int, None
+    ] = {}  # keeps the order; a list would take seconds to search with tens of thousands
     for fields in _entries(group, _GROUP_FIELDS):
         gid = _decimal(fields[2])
         if gid is not None and user in fields[3].split(b","):

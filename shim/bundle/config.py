@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from holdfast.shim.bundle.wishes import Wishes
 
 
-
 _PROFILE_MAX = 1 << 20
 
 _MASKED = (
@@ -140,10 +139,10 @@ def command_of(wishes: Wishes) -> tuple[str, ...]:
     return command
 
 
-def encode_config(config: Config) -> bytes:
-    """Return the content of config.json. Raises HoldfastError for text that JSON cannot hold."""
+def encode(value: Config | Process) -> bytes:
+    """Return the content of config.json, or a process of one. Raises HoldfastError for text that JSON cannot hold."""
     try:
-        return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
     except UnicodeEncodeError as error:
         raise HoldfastError(
             f"{quoted(error.object)}: is not UTF-8; allowed: UTF-8, since config.json can hold nothing else"

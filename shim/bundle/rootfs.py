@@ -24,14 +24,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from holdfast.protocol.oci.config import IDMapping, Mount
 from holdfast.shim.bundle.etc import Own, make_directory, make_etc
 from holdfast.shim.store.places import OPEN_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 NOBODY = (IDMapping(container_id=2**32 - 2, host_id=2**32 - 2, size=1),)
 """The map of an idmapped mount in which no file has an owner: the one id that it holds, no file can have."""
@@ -64,33 +64,27 @@ _MODES = {
 _LINKS = {"var/run": "../run", "var/lock": "../run/lock"}
 
 
-class HostTree(NamedTuple):
-    """What is mounted from the host."""
+def host_mounts(paths: Iterable[str], mappable: Container[str]) -> tuple[Mount, ...]:
+    """Return the mounts of the host's own paths, for config.json.
 
-    paths: tuple[str, ...]
-
-    def mounts(self, *, idmapped: bool) -> tuple[Mount, ...]:
-        """Return the mounts, for config.json. idmapped: whether the kernel is to hide what not everybody may read."""
-        options = ("rbind", "rro", "rnosuid", "rnodev", "rprivate")
-        if not idmapped:
-            return tuple(
-                Mount(destination=path, source=path, type="bind", options=options) for path in self.paths
-            )
-        return tuple(
-            Mount(
-                destination=path,
-                source=path,
-                type="bind",
-                options=(*options, "ridmap"),
-                uid_mappings=NOBODY,
-                gid_mappings=NOBODY,
-            )
-            for path in self.paths
+    mappable: the paths in which the kernel hides what not everybody may read, by an idmapped mount.
+    """
+    options = ("rbind", "rro", "rnosuid", "rnodev", "rprivate")
+    return tuple(
+        Mount(
+            destination=path,
+            source=path,
+            type="bind",
+            options=(*options, "ridmap") if path in mappable else options,
+            uid_mappings=NOBODY if path in mappable else (),
+            gid_mappings=NOBODY if path in mappable else (),
         )
+        for path in paths
+    )
 
 
-def make_rootfs(parent_fd: int, name: bytes, own: Own) -> HostTree:
-    """Make the container's own part of the tree. Returns what is to be mounted into it.
+def make_rootfs(parent_fd: int, name: bytes, own: Own) -> tuple[str, ...]:
+    """Make the container's own part of the tree. Returns the host's paths that are to be mounted into it.
 
     parent_fd: an open directory that is ours. name: of the directory to make there. Raises OSError.
     """
@@ -102,7 +96,7 @@ def make_rootfs(parent_fd: int, name: bytes, own: Own) -> HostTree:
         for path, target in _LINKS.items():
             os.symlink(target, path, dir_fd=top_fd)
         system = [_SYSTEM, *_link_or_make(top_fd, _TOP_LEVEL)]
-        return HostTree((*system, *_make_etc(top_fd, own)))
+        return (*system, *_make_etc(top_fd, own))
     finally:
         os.close(top_fd)
 

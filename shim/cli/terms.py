@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from holdfast.protocol.errors import DoesNotExist, HoldfastError
 from holdfast.protocol.printable import printable
 from holdfast.shim.store.refusals import Refused
@@ -25,6 +27,19 @@ def say(text: str) -> None:
     view = memoryview(text.encode("utf-8", "surrogateescape"))
     while view:
         view = view[os.write(1, view) :]
+
+
+def say_json(value: object) -> None:
+    """Write JSON for people and programs; what would act on a terminal is escaped, as JSON allows. Raises OSError."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    if not text.isascii():
+        text = "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)
+    say(text + "\n")
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def tell(error: Exception | str) -> None:

@@ -4,6 +4,7 @@
     LIB/containers/ID/            bundle and record of a container: config.json, rootfs/, container.json, ctr.log, exit.json
     LIB/names/NAME                a symbolic link to ../containers/ID: exists once, and is whole as soon as it exists
     RUN/containers/ID/            live state while a shim is there: its sockets
+    RUN/exec/SESSION/             the same for the shim of an exec
     RUN/runtime/                  the runtime's own state directories
 
 LIB is /var/lib/holdfast, RUN is /run/holdfast. Whoever could make one of these directories before
@@ -40,6 +41,11 @@ class Places(msgspec.Struct, frozen=True):
     def runtime(self) -> bytes:
         """The runtime's root: the folder of its state directories."""
         return self.run + b"/runtime"
+
+    @property
+    def swept(self) -> bytes:
+        """A file that is there once orphans have been looked for since the boot, which empties the run directory."""
+        return self.run + b"/swept"
 
     def record_dir(self, container_id: str) -> bytes:
         """Where bundle, record and log of a container are."""

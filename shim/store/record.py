@@ -31,6 +31,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     """RFC 3339, UTC, nanoseconds."""
     boot_id: str = ""
     """The boot in which it was last started; empty if it never was."""
+    started: str = ""
+    """When it was last started, RFC 3339; empty if it never was."""
     command: list[str]
     """Program and arguments, to be shown."""
     source: str
@@ -45,6 +47,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     """The size at which the log is begun anew; 0: never."""
     stop_signal: int = 15
     stop_timeout_s: int = 10
+    pid_file: str = ""
+    """Where init's pid is written while it runs; empty: nowhere."""
     detach_keys: str = ""
     labels: dict[str, str] = {}
 

@@ -110,14 +110,14 @@ def _open(parent_fd: int, name: bytes) -> int:
 def _refuse_mounts(top_fd: int) -> None:
     """Make sure that nothing is mounted below a directory, before anything in it is touched."""
     below = os.readlink(b"/proc/self/fd/%d" % top_fd) + b"/"
-    for mount_point in _mount_points():
+    for mount_point in mount_points():
         if mount_point.startswith(below):
             raise HoldfastError(
                 f"remove {shown(below[:-1])}: {shown(mount_point)} is mounted; unmount it first"
             )
 
 
-def _mount_points() -> list[bytes]:
+def mount_points() -> list[bytes]:
     """Return where filesystems are mounted. Source: proc_pid_mountinfo(5), the fifth field."""
     with open("/proc/self/mountinfo", "rb") as file:
         lines = file.read().split(b"\n")

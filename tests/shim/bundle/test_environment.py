@@ -30,6 +30,10 @@ def test_a_bad_line_of_a_file_is_told_by_its_number(tmp_path):
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
     (tmp_path / "env").write_bytes(b"A=\xff\n")
-    for path, sentence in ((tmp_path / "none", "No such file"), (tmp_path / "env", "not UTF-8"), ("/dev/zero", "more than")):
+    for path, sentence in (
+        (tmp_path / "none", "No such file"),
+        (tmp_path / "env", "not UTF-8"),
+        ("/dev/zero", "more than"),
+    ):
         with pytest.raises(HoldfastError, match=sentence):
             wished([], [str(path)], {})

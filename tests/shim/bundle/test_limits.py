@@ -21,7 +21,9 @@ def test_nothing_asked_limits_nothing_but_devices():
 
 
 def test_limits_are_those_asked_for():
-    found = limits_of(memory=64 * MIB, memory_swap=-1, memory_reservation=32 * MIB, cpus=500_000, pids_limit=7)
+    found = limits_of(
+        memory=64 * MIB, memory_swap=-1, memory_reservation=32 * MIB, cpus=500_000, pids_limit=7
+    )
     assert Memory(limit=64 * MIB, swap=-1, reservation=32 * MIB) == found.memory
     assert CPU(quota=50_000, period=100_000) == found.cpu
     assert Pids(limit=7) == found.pids
@@ -42,7 +44,10 @@ def test_a_sliver_of_a_processor_is_the_least_the_kernel_takes():
         ({"memory": MIB}, "--memory: 1048576 bytes are too few; allowed: 6m and more"),
         ({"memory": 64 * MIB, "memory_swap": 32 * MIB}, "--memory-swap: is memory and swap together"),
         ({"memory_swap": 32 * MIB}, "--memory-swap: only goes with --memory"),
-        ({"memory": 64 * MIB, "memory_reservation": 65 * MIB}, "--memory-reservation: is more than --memory"),
+        (
+            {"memory": 64 * MIB, "memory_reservation": 65 * MIB},
+            "--memory-reservation: is more than --memory",
+        ),
     ],
 )
 def test_limits_that_contradict_each_other_are_told(wishes, sentence):
@@ -58,7 +63,9 @@ def test_rlimits_are_read():
     ) == rlimits(["nofile=1024:2048", "core=0", "nproc=5:unlimited"])
 
 
-@pytest.mark.parametrize("text", ["files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-2", "core=\u0661"])
+@pytest.mark.parametrize(
+    "text", ["files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-2", "core=\u0661"]
+)
 def test_rlimits_of_something_else_are_told(text):
     with pytest.raises(HoldfastError, match="--ulimit"):
         rlimits([text])
@@ -73,7 +80,9 @@ def test_a_device_is_made_and_allowed_as_it_is_on_the_host():
     assert "rwm" == devices(["/dev/full"])[1][0].access
 
 
-@pytest.mark.parametrize("text", ["", "/etc", "/no/such", "/dev/full:x", "/dev/full:/a:rwx", "/dev/full:/a:r:w", "/dev/full:"])
+@pytest.mark.parametrize(
+    "text", ["", "/etc", "/no/such", "/dev/full:x", "/dev/full:/a:rwx", "/dev/full:/a:r:w", "/dev/full:"]
+)
 def test_what_is_no_device_is_told(text):
     with pytest.raises(HoldfastError, match="--device"):
         devices([text])

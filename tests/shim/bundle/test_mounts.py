@@ -4,7 +4,14 @@ import pytest
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.protocol.oci.config import Mount
-from holdfast.shim.bundle.mounts import default_mounts, parse_mount, parse_tmpfs, parse_volume, wished_mounts, without
+from holdfast.shim.bundle.mounts import (
+    default_mounts,
+    parse_mount,
+    parse_tmpfs,
+    parse_volume,
+    wished_mounts,
+    without,
+)
 from holdfast.shim.bundle.wishes import Wishes
 
 BIND = ("rbind", "rprivate", "nosuid", "nodev")
@@ -64,10 +71,15 @@ def test_parse_volume_of_something_else_is_told(text, sentence):
     ("text", "expected"),
     [
         ("type=bind,source=/usr,target=/mnt,readonly", bind("/usr", "/mnt", *BIND, "ro")),
-        ("src=/usr,dst=/m:n,bind-propagation=rslave", bind("/usr", "/m:n", "rbind", "nosuid", "nodev", "rslave")),
+        (
+            "src=/usr,dst=/m:n,bind-propagation=rslave",
+            bind("/usr", "/m:n", "rbind", "nosuid", "nodev", "rslave"),
+        ),
         (
             "type=tmpfs,dst=/mnt,tmpfs-size=64m,tmpfs-mode=0700",
-            Mount(type="tmpfs", source="tmpfs", destination="/mnt", options=(*TMPFS, "size=64m", "mode=0700")),
+            Mount(
+                type="tmpfs", source="tmpfs", destination="/mnt", options=(*TMPFS, "size=64m", "mode=0700")
+            ),
         ),
     ],
 )

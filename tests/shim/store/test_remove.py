@@ -82,7 +82,7 @@ def test_a_mount_that_comes_after_the_look_is_not_entered(tmp_path, parent, monk
     (precious / "file").write_text("data")
     target.mkdir(parents=True)
     subprocess.run(["mount", "--bind", precious, target], check=True)
-    monkeypatch.setattr("holdfast.shim.store.remove._mount_points", list)
+    monkeypatch.setattr("holdfast.shim.store.remove.mount_points", list)
     try:
         with pytest.raises(OSError, match='remove "mnt": Device or resource busy'):
             remove_tree(parent, b"top")
