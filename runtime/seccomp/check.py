@@ -10,7 +10,9 @@ seccomp_rule_add(3).
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.runtime.seccomp.libseccomp import Condition
@@ -93,7 +95,7 @@ _LITTLE_ENDIAN = 0x40000000
 """__AUDIT_ARCH_LE, a bit of an architecture's token."""
 
 
-class Rule(NamedTuple):
+class Rule(Struct, frozen=True, array_like=True):
     """A checked entry of a profile: the action is taken if all conditions of one alternative hold."""
 
     names: tuple[str, ...]
@@ -101,7 +103,7 @@ class Rule(NamedTuple):
     alternatives: list[list[Condition]]
 
 
-class Profile(NamedTuple):
+class Profile(Struct, frozen=True, array_like=True):
     """A checked profile."""
 
     default_action: int

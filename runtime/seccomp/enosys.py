@@ -30,7 +30,9 @@ the two share a section.  If a profile leaves x32 out, its numbers go to libsecc
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from holdfast.runtime.seccomp import bpf
 from holdfast.runtime.seccomp.libseccomp import ARCH_ARM, ARCH_X32, ARCH_X86_64
@@ -47,7 +49,7 @@ _TABLE_SIZE = 1024
 """How many numbers an architecture may have given out; in 2026 it is some 470, and x32 ends at 547."""
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """Numbers from first to last, both included."""
 
     first: int
@@ -68,9 +70,9 @@ _SPANS = {
 def prologue(library: Library, architectures: Iterable[int], named: AbstractSet[str]) -> bytes:
     """Make the instructions that go in front of a profile's program.
 
-    architectures: libseccomp's tokens, as in the profile. named: all calls that the profile names, in any
-    rule. Returns whole instructions, perhaps none. They end by falling through, or jumping, to what follows
-    them.
+    architectures: libseccomp's tokens, as in the profile.
+    named: all calls that the profile names, in any rule.
+    Returns whole instructions, perhaps none; where they do not end in ENOSYS, they lead to what follows them.
     """
     unknown: dict[int, list[Span]] = {}
     for token in architectures:
@@ -124,9 +126,9 @@ def assemble(unknown: Mapping[int, Iterable[Span]]) -> bytes:
 def _section(spans: Iterable[Span]) -> bytes:
     """Make one section up to its two ends, which the caller adds: to the profile, then ENOSYS."""
     turns: set[int] = set()
-    for first, last in spans:
+    for span in spans:
         # Where one span begins right behind another, the answer does not change: the two turns cancel out.
-        turns ^= {first, last + 1}
+        turns ^= {span.first, span.last + 1}
     edges = sorted(turns - {_NUMBER_MAX + 1})
     code = bpf.load(bpf.NUMBER)
     for place, edge in enumerate(edges):

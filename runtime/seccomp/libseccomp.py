@@ -5,7 +5,7 @@ architecture bundles into one (socketcall, ipc).  It runs in the parent only, an
 program is exported as bytes, and who loads it needs nothing but seccomp(2).  So the library's own attributes
 for loading (no_new_privs, TSYNC, LOG, …) are not here.
 
-Four facts about the library shape what is built on it:
+What is built on it is shaped by these facts:
 
 - Functions answer with minus an errno; they do not set errno.
 - A call that an architecture lacks has a *pseudo number* there, below zero.  A rule may be made of one: it
@@ -28,7 +28,9 @@ import errno
 import os
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from holdfast.protocol.errors import HoldfastError
 
@@ -70,7 +72,7 @@ class _ArgCmp(ctypes.Structure):
     )
 
 
-class Condition(NamedTuple):
+class Condition(Struct, frozen=True, array_like=True):
     """What an argument of a call must be; for MASKED_EQ `first` is the mask, `second` what it must leave."""
 
     argument: int
@@ -193,7 +195,9 @@ class Rules:
 
         It is the library's rule_add, not rule_add_exact: the exact form refuses several architectures.
         """
-        array = (_ArgCmp * len(conditions))(*[_ArgCmp(*condition) for condition in conditions])
+        array = (_ArgCmp * len(conditions))(
+            *[_ArgCmp(c.argument, c.operator, c.first, c.second) for c in conditions]
+        )
         result = self._c.seccomp_rule_add_array(self._context, action, number, len(conditions), array)
         _check("seccomp_rule_add", result)
 

@@ -21,9 +21,11 @@ Sources: runtime-spec, config-linux.md, "Seccomp"; seccomp(2); seccomp_rule_add(
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from holdfast.protocol.errors import ConfigError, Problem
+from msgspec import Struct
+
+from holdfast.protocol.errors import ConfigError, HoldfastError, Problem
 from holdfast.runtime.seccomp import bpf, enosys, libseccomp
 from holdfast.runtime.seccomp.check import KILL_PROCESS, check
 from holdfast.runtime.seccomp.flags import (
@@ -36,18 +38,19 @@ from holdfast.runtime.seccomp.flags import (
     is_supported,
     supported_flags,
 )
+from holdfast.runtime.seccomp.libseccomp import UNKNOWN
 
 if TYPE_CHECKING:
     from holdfast.protocol.oci import config
     from holdfast.runtime.seccomp.cache import Cache
     from holdfast.runtime.seccomp.check import Profile
-    from holdfast.runtime.seccomp.libseccomp import Library
+    from holdfast.runtime.seccomp.libseccomp import Library, Rules
 
 _TREE_FROM = 32
 """More names make a search by a tree pay. Of an empty profile libseccomp up to 2.5.4 makes a wrong tree."""
 
 
-class Filter(NamedTuple):
+class Filter(Struct, frozen=True):
     """What seccomp(2) is to be called with."""
 
     program: bytes
@@ -59,7 +62,7 @@ class Filter(NamedTuple):
     """Names of calls that libseccomp does not know, each once: for a warning."""
 
 
-class Built(NamedTuple):
+class Built(Struct, frozen=True, array_like=True):
     """What is made of a profile once, and may be kept."""
 
     program: bytes
@@ -71,7 +74,7 @@ def compile_profile(seccomp: config.Seccomp, cache: Cache | None = None) -> Filt
 
     cache: where programs are kept; what comes back is the same with and without.
     Raises ConfigError, naming the field, for what a profile may not say or cannot have on this machine;
-    HoldfastError if libseccomp is missing.
+    HoldfastError if libseccomp is missing, or it and the kernel cannot do what is asked.
     """
     library = libseccomp.library()
     profile = check(seccomp, library)
@@ -104,23 +107,20 @@ def _flags(names: tuple[str, ...] | None, *, notify: bool) -> int:
 
 
 def build(profile: Profile, library: Library) -> Built:
-    """Have libseccomp make the program, and put ours in front. Raises ConfigError."""
-    skipped: dict[str, None] = {}
-    with library.rules(profile.default_action) as rules:
-        for token in profile.architectures[1:]:
-            rules.add_architecture(token)
-        rules.set_attribute(libseccomp.ATTRIBUTE_BAD_ARCH_ACTION, KILL_PROCESS)
-        if sum(len(rule.names) for rule in profile.rules) > _TREE_FROM:
-            rules.set_attribute(libseccomp.ATTRIBUTE_OPTIMIZE, libseccomp.OPTIMIZE_BINARY_TREE)
-        for rule in profile.rules:
-            for name in rule.names:
-                number = library.number(name)
-                if number == libseccomp.UNKNOWN:
-                    skipped[name] = None
-                elif rule.action != profile.default_action:
-                    for conditions in rule.alternatives:
-                        rules.add(rule.action, number, conditions)
-        program = rules.export()
+    """Have libseccomp make the program, and put ours in front.
+
+    Raises ConfigError for a program that is too long, HoldfastError for actions that are not supported here.
+    """
+    skipped = {
+        name: None for rule in profile.rules for name in rule.names if library.number(name) == UNKNOWN
+    }
+    try:
+        with library.rules(profile.default_action) as rules:
+            _add_all(rules, profile, library)
+            program = rules.export()
+    except OSError as error:
+        have = f"libseccomp {library.version_text}, API level {library.api_level()} with this kernel"
+        raise HoldfastError(f"linux.seccomp: {error.strerror} ({have})") from error
     if not profile.is_permissive:
         named = {name for rule in profile.rules for name in rule.names}
         program = enosys.prologue(library, profile.architectures, named) + program
@@ -131,3 +131,19 @@ def build(profile: Profile, library: Library) -> Built:
             f"{bpf.INSTRUCTIONS_MAX}; name fewer architectures or conditions"
         )
     return Built(program, tuple(skipped))
+
+
+def _add_all(rules: Rules, profile: Profile, library: Library) -> None:
+    for token in profile.architectures[1:]:
+        rules.add_architecture(token)
+    rules.set_attribute(libseccomp.ATTRIBUTE_BAD_ARCH_ACTION, KILL_PROCESS)
+    if sum(len(rule.names) for rule in profile.rules) > _TREE_FROM:
+        rules.set_attribute(libseccomp.ATTRIBUTE_OPTIMIZE, libseccomp.OPTIMIZE_BINARY_TREE)
+    for rule in profile.rules:
+        if rule.action == profile.default_action:
+            continue
+        for name in rule.names:
+            number = library.number(name)
+            if number != UNKNOWN:
+                for conditions in rule.alternatives:
+                    rules.add(rule.action, number, conditions)

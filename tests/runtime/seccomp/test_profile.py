@@ -9,7 +9,7 @@ import pytest
 from support import cbpf
 from support.verdicts import ALLOW, ERRNO, NO_SUCH_CALL, X32, X86, X86_64, calls_of, expected
 
-from holdfast.protocol.errors import ConfigError
+from holdfast.protocol.errors import ConfigError, HoldfastError
 from holdfast.protocol.oci.config import Seccomp, Syscall, SyscallArg
 from holdfast.runtime.seccomp import flags, libseccomp, profile
 from holdfast.runtime.seccomp.profile import compile_profile
@@ -157,6 +157,20 @@ def test_program_that_is_too_long_is_refused() -> None:
     sentence = r"linux.seccomp: its program of \d+ instructions is too long for the kernel; allowed: 4096;"
     with pytest.raises(ConfigError, match=sentence):
         compile_profile(made(*rules))
+
+
+def test_action_that_library_and_kernel_lack_is_told_with_what_they_have() -> None:
+    """As under an outer filter that hides seccomp(2) from the library."""
+    c, level = libseccomp.library()._c, libseccomp.library().api_level()  # noqa: SLF001  # not used elsewhere
+    c.seccomp_api_set(1)
+    try:
+        sentence = r"linux.seccomp: seccomp_\w+: .* \(libseccomp 2[\d.]+, API level 1 with this kernel\)$"
+        with pytest.raises(HoldfastError, match=sentence):
+            compile_profile(made(rule("read", action="SCMP_ACT_LOG")))
+        with pytest.raises(HoldfastError, match=sentence):
+            compile_profile(made(rule("read"), default_action="SCMP_ACT_KILL_PROCESS"))
+    finally:
+        c.seccomp_api_set(level)
 
 
 def test_limit_on_the_size_of_files_does_not_cut_a_program() -> None:
