@@ -72,7 +72,7 @@ def prologue(library: Library, architectures: Iterable[int], named: AbstractSet[
 
     architectures: libseccomp's tokens, as in the profile.
     named: all calls that the profile names, in any rule.
-    Returns whole instructions, perhaps none; where they do not end in ENOSYS, they lead to what follows them.
+    Returns whole instructions, perhaps none; what they do not answer goes on to whatever follows them.
     """
     unknown: dict[int, list[Span]] = {}
     for token in architectures:
