@@ -10,31 +10,24 @@ from __future__ import annotations
 
 import errno
 
+from holdfast.protocol.oci.names import SECCOMP_FLAGS
 from holdfast.runtime.sys.call import ACCEPT_ANY, Call
 from holdfast.runtime.sys.executor import here
 from holdfast.runtime.sys.numbers import NUMBERS
 
-TSYNC = 1
-LOG = 2
-SPEC_ALLOW = 4
-NEW_LISTENER = 8
-TSYNC_ESRCH = 16
-WAIT_KILLABLE_RECV = 32
-
-FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": TSYNC,
-    "SECCOMP_FILTER_FLAG_LOG": LOG,
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SPEC_ALLOW,
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": WAIT_KILLABLE_RECV,
-}
-"""What a config may ask for."""
+TSYNC = SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+SPEC_ALLOW = SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
+WAIT_KILLABLE_RECV = SECCOMP_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+NEW_LISTENER = 0x08
+TSYNC_ESRCH = 0x10
+"""These two are not for a config to ask for."""
 
 _SET_MODE_FILTER = 1
 
 
 def supported_flags() -> tuple[str, ...]:
-    """Return the names of those FLAGS that the kernel knows. Needs no rights, and changes nothing."""
-    return tuple(name for name, flag in FLAGS.items() if is_supported(flag))
+    """Return the flags that a config may ask for and the kernel knows. Needs no rights, changes nothing."""
+    return tuple(name for name, flag in SECCOMP_FLAGS.items() if is_supported(flag))
 
 
 def is_supported(flag: int) -> bool:

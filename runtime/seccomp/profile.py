@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from holdfast.protocol.errors import ConfigError, HoldfastError, Problem
+from holdfast.protocol.oci.names import SECCOMP_ACTIONS, SECCOMP_FLAGS
 from holdfast.runtime.seccomp import bpf, enosys, libseccomp
-from holdfast.runtime.seccomp.check import KILL_PROCESS, check
+from holdfast.runtime.seccomp.check import check
 from holdfast.runtime.seccomp.flags import (
-    FLAGS,
     NEW_LISTENER,
     SPEC_ALLOW,
     TSYNC,
@@ -92,13 +92,11 @@ def _flags(names: tuple[str, ...] | None, *, notify: bool) -> int:
     if names is None:
         flags = SPEC_ALLOW if is_supported(SPEC_ALLOW) else 0
     for i, name in enumerate(names or ()):
-        why = "" if name in FLAGS else "is not a flag"
-        if not why and not is_supported(FLAGS[name]):
-            why = "is not known to this kernel"
-        if why:
-            allowed = ", ".join(supported_flags())
-            raise ConfigError([Problem(f"linux.seccomp.flags[{i}]", name, allowed, why)])
-        flags |= FLAGS[name]
+        flag = SECCOMP_FLAGS[name]
+        if not is_supported(flag):
+            field, allowed = f"linux.seccomp.flags[{i}]", ", ".join(supported_flags())
+            raise ConfigError([Problem(field, name, allowed, "is not known to this kernel")])
+        flags |= flag
     if flags & TSYNC:
         # Else a thread that cannot follow is told by its id as the result, which looks like success.
         flags |= TSYNC_ESRCH
@@ -136,7 +134,7 @@ def build(profile: Profile, library: Library) -> Built:
 def _add_all(rules: Rules, profile: Profile, library: Library) -> None:
     for token in profile.architectures[1:]:
         rules.add_architecture(token)
-    rules.set_attribute(libseccomp.ATTRIBUTE_BAD_ARCH_ACTION, KILL_PROCESS)
+    rules.set_attribute(libseccomp.ATTRIBUTE_BAD_ARCH_ACTION, SECCOMP_ACTIONS["SCMP_ACT_KILL_PROCESS"])
     if sum(len(rule.names) for rule in profile.rules) > _TREE_FROM:
         rules.set_attribute(libseccomp.ATTRIBUTE_OPTIMIZE, libseccomp.OPTIMIZE_BINARY_TREE)
     for rule in profile.rules:
