@@ -1,12 +1,13 @@
 """Builds what pyproject.toml cannot say: one native program, and the commands that start Holdfast.
 
-The puppet (runtime/puppet/puppet.c) is a program, not an extension of Python: static, without libc, the same for every
-version of Python. So a wheel is for one platform and for any Python 3, and an editable install puts the program beside
-its source, where git does not look.
+The puppet (runtime/puppet/puppet.c) is a program, not an extension of Python: static, without libc, the
+same for every version of Python. So a wheel is for one platform and for any Python 3, and an editable
+install puts the program beside its source, where git does not look.
 
-The commands are written here and not by the installer, since an installer's script honours PYTHONPATH and the modules
-that lie beside it, and imports `re` before it imports anything of ours (8 ms of a start). Ours start Python with `-I`.
-An installer fills the interpreter's path into a first line, but drops its options; so sh reads the script first.
+The commands are written here and not by the installer, since an installer's script honours PYTHONPATH and
+the modules that lie beside it, and imports `re` before it imports anything of ours (8 ms of a start). Ours
+start Python with `-I`. An installer fills the interpreter's path into a first line, but drops its options;
+so sh reads the script first.
 
 Sources: setuptools' "Extending or customizing setuptools"; PEP 427 on tags and scripts; gcc(1).
 """
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -54,8 +56,9 @@ COMMANDS = {"holdfast": "holdfast", "holdfast-runtime": "holdfast_runtime"}
 COMMAND = """\
 #!/bin/sh
 ''':'
-# sh reads down to the exec, Python takes it for a string. The interpreter is the one beside this file, as in a virtual
-# environment, or else the system's; -I keeps it from PYTHON* and from modules in the current directory.
+# sh reads down to the exec, Python takes it for a string. The interpreter is the one beside this file, as
+# in a virtual environment, or else the system's; -I keeps it from PYTHON* and from modules in the current
+# directory.
 self=$0
 [ ! -L "$self" ] || self=$(command -p readlink -f -- "$self")
 python=${{self%/*}}/python3
@@ -85,10 +88,10 @@ class PlatformWheel(bdist_wheel):
 
 
 class BuildPuppet(Command):
-    """Compile the puppet: into the tree that becomes a wheel, or beside its source for an editable install."""
+    """Compile the puppet: into what becomes a wheel, or beside its source for an editable install."""
 
     description = "compile the puppet"
-    user_options = [("build-lib=", "d", "where the packages are built")]  # noqa: RUF012  # as setuptools declares it
+    user_options: ClassVar = [("build-lib=", "d", "where the packages are built")]
     build_lib: str | None
     editable_mode: bool
 
@@ -124,14 +127,14 @@ class BuildPuppet(Command):
 class Build(build):
     """The usual build, and the puppet."""
 
-    sub_commands = [*build.sub_commands, ("build_puppet", None)]  # noqa: RUF012  # as setuptools declares it
+    sub_commands: ClassVar = [*build.sub_commands, ("build_puppet", None)]
 
 
 class BuildCommands(Command):
     """Write the commands, where the usual build_scripts would copy scripts from the tree."""
 
     description = "write the commands"
-    user_options = [("build-dir=", "d", "where the scripts are built")]  # noqa: RUF012  # as setuptools declares it
+    user_options: ClassVar = [("build-dir=", "d", "where the scripts are built")]
     build_dir: str | None
 
     def initialize_options(self) -> None:
@@ -158,7 +161,7 @@ class BuildCommands(Command):
 def compile_static(source: str, program: str) -> None:
     """Compile one C file into a static program without libc, and put it in place in one step.
 
-    A running puppet keeps the old file, and nobody ever finds half of one. Raises SystemExit with a sentence.
+    So nobody ever finds half of one. Raises SystemExit with a sentence.
     """
     compiler = find_compiler()
     target = Path(program)
@@ -166,15 +169,16 @@ def compile_static(source: str, program: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".puppet-", dir=target.parent) as folder:
         made = Path(folder, target.name)
         known = [flag for flag in FLAGS_IF_KNOWN if knows(compiler, flag)]
-        run = subprocess.run([*compiler, *FLAGS, *known, source, "-o", str(made)], check=False)  # noqa: S603  # $CC is the caller's
-        if run.returncode != 0:
-            sys.exit(f'compile "{source}": "{shlex.join(compiler)}" ended with {run.returncode}; its output is above')
+        command = [*compiler, *FLAGS, *known, source, "-o", str(made)]
+        code = subprocess.run(command, check=False).returncode
+        if code != 0:
+            sys.exit(f'compile "{source}": "{shlex.join(compiler)}" ended with {code}; its output is above')
         made.chmod(0o755)
         made.replace(target)
 
 
 def find_compiler() -> list[str]:
-    """Return the C compiler as the start of a command line: $CC, or the first that is there. Raises SystemExit."""
+    """Return the start of a command line: $CC, or the first compiler that is there. Raises SystemExit."""
     asked = shlex.split(os.environ.get("CC", ""))
     for words in [asked] if asked else [[name] for name in COMPILERS]:
         if shutil.which(words[0]):
@@ -186,7 +190,8 @@ def find_compiler() -> list[str]:
 def knows(compiler: list[str], flag: str) -> bool:
     """Tell whether a compiler accepts a flag."""
     command = [*compiler, "-Werror", "-fsyntax-only", flag, "-x", "c", os.devnull]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603  # $CC is the caller's
+    run = subprocess.run(command, check=False, capture_output=True)
+    return run.returncode == 0
 
 
 setup(
