@@ -108,7 +108,7 @@ def test_each_flipped_bit_is_noticed(cache: Cache, place: Path) -> None:
 def test_garbage_with_a_right_checksum_is_no_program(cache: Cache, place: Path) -> None:
     file = stored(cache, place, naming("read"))
     for garbage in (b"", b"\x91", b"\xc0", b"\x92\xc0\xc0", b"\x92\xc4\x00\x92\xc4\x00\x90"):
-        frame = caches._checksum(garbage)  # noqa: SLF001  # a right one around nonsense
+        frame = caches._checksum(garbage)  # a right one around nonsense
         file.write_bytes(frame + garbage)
         assert loaded(cache, naming("read")) is None
 

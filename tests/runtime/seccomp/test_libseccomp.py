@@ -18,7 +18,7 @@ EQUAL, MASKED_EQUAL = 4, 7
 
 
 def test_every_function_that_is_used_has_its_types() -> None:
-    c, signatures = library()._c, libseccomp._SIGNATURES  # noqa: SLF001  # what is private is what is tested
+    c, signatures = library()._c, libseccomp._SIGNATURES  # what is private is what is tested
     used = {name for name in vars(c) if name.startswith("seccomp_")}
     assert used == set(signatures)
     for name in used:
@@ -27,8 +27,8 @@ def test_every_function_that_is_used_has_its_types() -> None:
 
 
 def test_structures_are_as_large_as_the_librarys() -> None:
-    assert 24 == ctypes.sizeof(libseccomp._ArgCmp)  # noqa: SLF001  # the same
-    assert 12 == ctypes.sizeof(libseccomp._Version)  # noqa: SLF001  # the same
+    assert 24 == ctypes.sizeof(libseccomp._ArgCmp)  # the same
+    assert 12 == ctypes.sizeof(libseccomp._Version)  # the same
 
 
 def test_library_that_is_missing_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

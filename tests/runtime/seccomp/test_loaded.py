@@ -295,7 +295,7 @@ def test_agent_that_is_handed_the_listener_answers_for_the_kernel() -> None:
 
 def run_filtered(filter_: Filter, *argv: str, directory: Path | None = None) -> str:
     """Run a program under a filter. Returns its output; what it says on stderr goes along."""
-    done = subprocess.run(  # noqa: S603  # the tests' own programs
+    done = subprocess.run(  # the tests' own programs
         argv,
         preexec_fn=partial(load, filter_),
         stdout=subprocess.PIPE,
