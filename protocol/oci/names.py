@@ -269,12 +269,11 @@ MOUNT_EXTENSIONS = ("idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollo
 
 def is_filesystem_option(option: str) -> bool:
     """Whether a mount option is none of the spec's, but data for the filesystem, as `size=64k`."""
-    name = option.partition("=")[0]
-    return not (
+    return bool(option) and not (
         option in MOUNT_FLAGS
         or option in RECURSIVE_MOUNT_FLAGS
         or option in PROPAGATION
-        or name in MOUNT_EXTENSIONS  # crun's idmap=uids=…;gids=… too
+        or option.partition("=")[0] in MOUNT_EXTENSIONS  # crun's idmap=uids=…;gids=… too
     )
 
 

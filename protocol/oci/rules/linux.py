@@ -35,7 +35,7 @@ _MAJOR_MAX, _MINOR_MAX = 2**12 - 1, 2**20 - 1
 _NANOSECS_MAX = 10**9 - 1
 
 _WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
-_MAYBE_WITHOUT_NODES = ("MPOL_PREFERRED",)
+_WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
 
 
 def problems(config: Config) -> Iterator[Problem]:
@@ -170,7 +170,7 @@ def _memory_policy(field: str, policy: MemoryPolicy) -> Iterator[Problem]:
     yield from is_range_list(f"{field}.nodes", policy.nodes)
     if policy.nodes and policy.mode in _WITHOUT_NODES:
         yield Problem(f"{field}.nodes", policy.nodes, f"none with {policy.mode}", "means nothing")
-    elif not policy.nodes and policy.mode not in (*_WITHOUT_NODES, *_MAYBE_WITHOUT_NODES):
+    elif not policy.nodes and policy.mode in _WITH_NODES:
         yield Problem(f"{field}.nodes", None, f"at least one with {policy.mode}")
 
 

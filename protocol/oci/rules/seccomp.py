@@ -59,6 +59,6 @@ def _number(field: str, action: str, number: int | None) -> Iterator[Problem]:
     most = names.SECCOMP_RETURN_MAX.get(action)
     if most is not None:
         yield from is_between(field, number, 0, most)
-    elif number is not None:
+    elif number is not None and action in names.SECCOMP_ACTIONS:
         allowed = f"with {' or '.join(names.SECCOMP_RETURN_MAX)}"
         yield Problem(field, number, allowed, f"means nothing to {action}")
