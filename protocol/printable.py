@@ -8,9 +8,12 @@ shown by its number.
 
 from __future__ import annotations
 
+_BYTES = 0xDC00
+"""From here on os.fsdecode puts the bytes that are not UTF-8 (from 0x80 on, in fact)."""
+
 
 def printable(text: str) -> str:
-    """Return the text with control, format and undecodable characters written as `\\x1b`, `\\u202e`."""
+    r"""Return the text with control, format and undecodable characters written as `\x1b`, `\u202e`."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
@@ -18,8 +21,9 @@ def printable(text: str) -> str:
 
 def _escaped(char: str) -> str:
     number = ord(char)
-    if 0xDC80 <= number <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
-        return f"\\x{number - 0xDC00:02x}"
-    if number <= 0xFF:  # noqa: PLR2004  # two digits hold it
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"  # noqa: PLR2004  # four digits hold it
+    if _BYTES <= number <= _BYTES + 0xFF:
+        number -= _BYTES
+    for letter, digits in (("x", 2), ("u", 4), ("U", 8)):
+        if number < 16**digits:
+            return f"\\{letter}{number:0{digits}x}"
+    raise ValueError(f"{number} is no character")

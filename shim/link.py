@@ -20,6 +20,7 @@ from holdfast.shim import sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 _UCRED = struct.Struct("=3i")
 _NOBODY_THERE = (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError)
@@ -35,12 +36,14 @@ class ShimLink:
         self._waiting = b""
         self._events: list[control.Event] = []
 
-    def __enter__(self) -> ShimLink:
+    def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave; see the class."""
         self.connection.close()
         os.close(self.pidfd)
 
@@ -77,7 +80,10 @@ class ShimLink:
         return self.receive()
 
     def has_left(self, timeout_s: float | None = None) -> bool:
-        """Wait until the shim has ended, with everything that it had to do. Returns whether it has, in time."""
+        """Wait until the shim has ended, with everything that it had to do.
+
+        Returns whether it has, in time.
+        """
         return _is_readable(self.pidfd, None if timeout_s is None else time.monotonic() + timeout_s)
 
 

@@ -50,7 +50,7 @@ class TailCounter:
         self._last = True
 
     def is_before(self, line: bytes) -> bool:
-        """Take the line before those that were taken so far; tell whether it is the first that is not wanted.
+        """Take the line before those taken so far; tell whether it is the first one that is not wanted.
 
         A line of the container's begins right behind the end of the one before it; what is at the
         end of the log is a line, too, if it is not ended yet.

@@ -1,4 +1,4 @@
-"""From what a person asked for to a config.json, in the types of the runtime-spec, so that it is valid as it stands.
+"""From what a person asked for to a config.json, in the types of the runtime-spec: valid as it stands.
 
 What is not asked for is as Docker has it: every namespace but the user's, fourteen capabilities, a
 seccomp filter, the kernel's tell-tale files masked. Two things are stricter: there is no network
@@ -140,7 +140,10 @@ def command_of(wishes: Wishes) -> tuple[str, ...]:
 
 
 def encode(value: Config | Process) -> bytes:
-    """Return the content of config.json, or a process of one. Raises HoldfastError for text that JSON cannot hold."""
+    """Return the content of config.json, or a process of one.
+
+    Raises HoldfastError for text that JSON cannot hold.
+    """
     try:
         return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
     except UnicodeEncodeError as error:
@@ -227,7 +230,7 @@ class _Security:
         self.read_only: tuple[str, ...] = _READ_ONLY
         profile = ""
         for option in options:
-            key, separator, value = option.partition("=" if "=" in option else ":")
+            key, _, value = option.partition("=" if "=" in option else ":")
             match key:
                 case "no-new-privileges" if value in ("", "true", "false"):
                     self.no_new_privileges = value != "false"
@@ -258,7 +261,10 @@ class _Security:
 
 
 def read_profile(path: str) -> Seccomp:
-    """Read a seccomp profile: a file with what stands at linux.seccomp in a config.json. Raises HoldfastError."""
+    """Read a seccomp profile: a file with what stands at linux.seccomp in a config.json.
+
+    Raises HoldfastError.
+    """
     what = f"--security-opt seccomp={quoted(path)}"
     try:
         with open(path, "rb") as file:

@@ -19,7 +19,7 @@ _FILE_MAX = 1 << 20
 
 
 def defaults(hostname: str, *, terminal: bool) -> dict[str, str]:
-    """Return the variables that are there in any case; HOME is the runtime's business, it depends on the user."""
+    """Return the variables that are there in any case; but for HOME, which depends on the user."""
     found = {"PATH": _PATH, "HOSTNAME": hostname, "container": "holdfast"}
     return found | {"TERM": "xterm"} if terminal else found
 

@@ -1,4 +1,4 @@
-"""The /etc of a container that runs on the host's own files: made new, from a list of what is known to be harmless.
+"""The /etc of a container that runs on the host's own files: made new, of what is known to be harmless.
 
 The host's /etc holds passwords, keys and the configuration of everything, so it is never mounted.
 What programs need of it to work at all (the dynamic linker's cache, names of users, of services, of
@@ -124,7 +124,7 @@ def _copy_link(source_fd: int, target_fd: int, name: str) -> None:
 
 
 def _public_content(fd: int, limit: int) -> bytes | None:
-    """Return the content of an open file; None unless it is a regular one, that all may read, and not too large."""
+    """Return the content of an open file; None unless it is a regular one, public and not too large."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH or status.st_size > limit:
         return None

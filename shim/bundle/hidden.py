@@ -1,4 +1,4 @@
-"""Which files of the host not everybody may read: for filesystems on which the kernel cannot hide them by itself.
+"""Which files of the host not everybody may read, where the kernel cannot hide them by itself.
 
 Every file that is going to be mounted into the container is looked at, each time: a list from
 yesterday would not hold what was installed this morning. It is a matter of some 5 µs a file.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def unreadable_paths(tops: Iterable[str]) -> list[str]:
-    """Return all paths below some directories that not everybody may read: files, and directories as a whole."""
+    """Return what not everybody may read below some directories; a directory stands for all in it."""
     return sorted(path for top in tops for path in _below(top))
 
 

@@ -94,7 +94,10 @@ def _rlimit_value(text: str, value: str) -> int:
 
 
 def devices(typed: Sequence[str]) -> tuple[tuple[Device, ...], tuple[DeviceRule, ...]]:
-    """Read `HOST[:CONTAINER][:rwm]` for each: the nodes to make, and what may be done to them. Raises HoldfastError."""
+    """Read `HOST[:CONTAINER][:rwm]` for each: the nodes to make, and what may be done to them.
+
+    Raises HoldfastError.
+    """
     found = [_device(text) for text in typed]
     return tuple(device for device, _ in found), tuple(rule for _, rule in found)
 

@@ -1,4 +1,4 @@
-"""Which of the host's paths can be mounted with mapped ids: tried once, and remembered until the mounts change.
+"""Which of the host's paths can be mounted with mapped ids: tried, and remembered until the mounts change.
 
 To try costs a process and a detached mount for each path, some milliseconds in all, and the answer
 is the same until something is mounted or unmounted there. So it is kept in the run directory, under

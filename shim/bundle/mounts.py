@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from holdfast.shim.bundle.wishes import Wishes
 
+_SHM = "/dev/shm"  # noqa: S108  # its place in the container
 _SHM_SIZE = 64 << 20
 
 _VOLUME_OPTIONS = frozenset(
@@ -43,7 +44,7 @@ def default_mounts(shm_size: int | None) -> tuple[Mount, ...]:
         ),
         Mount(destination="/dev/pts", type="devpts", source="devpts", options=("nosuid", "noexec", *pty)),
         Mount(destination="/dev/mqueue", type="mqueue", source="mqueue", options=confined),
-        Mount(destination="/dev/shm", type="tmpfs", source="shm", options=(*confined, *shm)),
+        Mount(destination=_SHM, type="tmpfs", source="shm", options=(*confined, *shm)),
         Mount(destination="/sys", type="sysfs", source="sysfs", options=(*confined, "ro")),
         Mount(
             destination="/sys/fs/cgroup",

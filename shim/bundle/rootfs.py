@@ -1,4 +1,4 @@
-"""The default rootfs: the host's own system under a throwaway layer, so that a first container needs no image.
+"""The default rootfs: the host's own system below a throwaway layer, so that one needs no image to begin.
 
 A container needs a file tree, and there is one at hand that works for sure: the host's. But it must
 see nothing of the host that is private, and change nothing. So the tree is a new directory of the

@@ -42,7 +42,7 @@ def holdfast_runtime() -> NoReturn:
 
 
 def _occupy_standard_descriptors() -> None:
-    """Make sure that 0, 1 and 2 are open: else the next file that is opened would become somebody's stdin."""
+    """Make sure that 0, 1 and 2 are open: else the next file to be opened would become somebody's stdin."""
     fd = os.open(os.devnull, os.O_RDWR)
     while fd <= 2:  # noqa: PLR2004  # stderr
         os.set_inheritable(fd, True)  # noqa: FBT003  # its only parameter

@@ -1,4 +1,4 @@
-"""Making a container: its directory, its name, its files, its config.json, its record; everything but starting it.
+"""Making a container: its name, its files, its config.json, its record; everything but starting it.
 
 What goes wrong on the way takes everything away again. Used by `create` and `run`.
 """
@@ -38,9 +38,9 @@ class NewContainer(Wishes, kw_only=True):
 
     name: str | None = None
     rm: bool = False
-    label: list[str] = []
+    label: list[str] = []  # noqa: RUF012  # a Struct copies it
     log_driver: str = K8S_FILE
-    log_opt: list[str] = []
+    log_opt: list[str] = []  # noqa: RUF012
     stop_signal: str = "TERM"
     stop_timeout: int = 10
     detach_keys: str = DEFAULT_DETACH_KEYS
@@ -164,7 +164,10 @@ def _open_rootfs(path: str) -> int:
 def _default_files(
     store: Store, entry: Entry, hostname: str, *, host_network: bool
 ) -> tuple[bundle_config.Files, int]:
-    """Make the default rootfs. Returns the files and the descriptor that they are read by, the caller's to close."""
+    """Make the default rootfs.
+
+    Returns the files and the descriptor that they are read by, the caller's to close.
+    """
     from holdfast.shim.bundle.etc import Own  # noqa: PLC0415  # these are for the default rootfs only
     from holdfast.shim.bundle.hidden import unreadable_paths  # noqa: PLC0415
     from holdfast.shim.bundle.mappable import mappable_paths  # noqa: PLC0415

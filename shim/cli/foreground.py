@@ -69,7 +69,7 @@ class Foreground:
         self._stdin_fd, self._keys = fd, keys
 
     def watch_signals(self, fd: int, on_signal: Callable[[], None]) -> None:
-        """Call `on_signal` whenever `fd`, to which the interpreter writes a byte for each signal, has something."""
+        """Call `on_signal` when there is something in `fd`, where the interpreter tells of signals."""
         self._wakeup_fd, self._on_signal = fd, on_signal
 
     def detach(self) -> None:

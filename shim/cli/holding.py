@@ -25,7 +25,9 @@ LAST_WORDS_S = 1
 def hold_launched(
     entry: Entry, record: Record, *, stdin: bool, sig_proxy: bool, explain: bool = False
 ) -> int:
-    """Start a container and be its input and output until it ends, or the caller leaves. Returns the exit code.
+    """Start a container and be its input and output until it ends, or the caller leaves.
+
+    Returns the exit code.
 
     Takes over the entry. Raises StartFailed, HoldfastError, OSError.
     """

@@ -28,6 +28,7 @@ from holdfast.shim.store.record import LOG_FILE, NO_LOG, Record
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Self
 
     from holdfast.shim.store.places import Places
     from holdfast.shim.store.store import Entry
@@ -62,12 +63,14 @@ class Launched:
         self._exited: control.Exited | None = None
         self._waiting = b""
 
-    def __enter__(self) -> Launched:
+    def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave; see the class."""
         self._unlock_run_dir()
         self.report.close()
         if self.client is not None:
@@ -80,7 +83,9 @@ class Launched:
         return self._started.pid
 
     def take(self, piece: bytes) -> bool:
-        """Understand what was received from the report socket, empty at its end. Returns whether more is to come.
+        """Understand what was received from the report socket, empty at its end.
+
+        Returns whether more is to come.
 
         Raises StartFailed.
         """

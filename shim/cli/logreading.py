@@ -22,6 +22,7 @@ from holdfast.shim.store.record import LOG_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 _BLOCK = 1 << 18
 _LINE_MAX = 1 << 17
@@ -41,7 +42,10 @@ def open_logs(directory_fd: int) -> list[int]:
 
 
 def seek_tail(fds: list[int], wanted: int) -> list[int]:
-    """Put the last of some files where their last lines begin. Returns those files in which something is wanted."""
+    """Put the last of some files where their last lines begin.
+
+    Returns those files in which something is wanted.
+    """
     counter = TailCounter(wanted)
     for place in range(len(fds) - 1, -1, -1):
         for offset, line in _lines_backwards(fds[place]):
@@ -53,7 +57,7 @@ def seek_tail(fds: list[int], wanted: int) -> list[int]:
 
 
 def _lines_backwards(fd: int) -> Iterator[tuple[int, bytes]]:
-    """Yield where each line begins, and the line, the last one first; a torn one at the end is passed over."""
+    """Yield where each line begins, and the line, from the last one on; a torn one is left out."""
     end, rest = os.fstat(fd).st_size, b""
     while end > 0:
         begin = max(0, end - _BLOCK)
@@ -104,10 +108,12 @@ class Follower:
         here.do(watches.inotify_add_watch(self._inotify_fd, directory, events))
         self._link = open_link(run_dir)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Leave; see the class."""
         os.close(self._inotify_fd)
         if self._link is not None:
             self._link.__exit__(None, None, None)

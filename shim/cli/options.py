@@ -120,7 +120,7 @@ def _read(
 def _take_cluster(
     command: Command, by_name: Mapping[str, Option], word: str, left: list[str], values: dict[str, object]
 ) -> None:
-    """Read `-abc`: switches, the last of which may be an option whose value is the rest, or the next word."""
+    """Read `-abc`: switches; the last may be an option whose value is the rest, or the next word."""
     for place in range(1, len(word)):
         name, rest = "-" + word[place], word[place + 1 :]
         option = by_name.get(name)

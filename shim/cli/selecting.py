@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 def chosen(
     store: Store, command: Command, operands: Sequence[str], *, everything: bool, alive: bool = True
 ) -> list[str]:
-    """Return the containers that are named, or the ids of all. alive: of all, those that run, or those that don't.
+    """Return the containers that are named, or the ids of all.
+
+    alive: of all, those that run, or those that don't.
 
     Raises HoldfastError if nothing is said, or both.
     """
     if everything:
         if operands:
             raise HoldfastError(f"{command.name}: --all does not go with names of containers")
-        found = []
-        for entry in store.entries():
-            if status_of(entry, entry.record()).is_alive == alive:
-                found.append(entry.id)
-        return found
+        return [entry.id for entry in store.entries() if status_of(entry, entry.record()).is_alive == alive]
     if not operands:
         raise HoldfastError(f'{command.name}: CONTAINER is missing; see "holdfast {command.name} --help"')
     return list(operands)

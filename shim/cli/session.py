@@ -1,4 +1,4 @@
-"""A person (or a script) in front of a container: terminal, signals and keys around the copying of foreground.py.
+"""A person (or a script) in front of a container: terminal, signals, keys around what foreground.py does.
 
 With a terminal of ours that is raw, keys are bytes for the container, and a signal to us means us:
 the terminal is given back, and we leave. Without, a signal is meant for the container's program and

@@ -1,4 +1,4 @@
-"""Sending signals to containers, and ending them: the signal by which a program is asked, time, and SIGKILL."""
+"""Sending signals to containers, and ending them: a signal that asks, time, and SIGKILL."""
 
 from __future__ import annotations
 

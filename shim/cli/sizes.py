@@ -35,7 +35,10 @@ def _refuse(text: str, least: int, most: int) -> int:
 
 
 def parse_size(text: str) -> int:
-    """Read a size in bytes: a number, maybe with a fraction, and a unit of 1024 and its powers. Raises ValueError."""
+    """Read a size in bytes: a number, maybe with a fraction, and a unit of 1024 and its powers.
+
+    Raises ValueError.
+    """
     number = text.lower().rstrip("bikmgt")
     unit = text.lower()[len(number) :]
     if unit in _UNITS:

@@ -1,4 +1,4 @@
-"""The part of Go's templates that people type after --format: `{{.ID}}`, `{{.State.Status}}`, `{{json .Mounts}}`.
+"""The part of Go's templates that people type: `{{.ID}}`, `{{.State.Status}}`, `{{json .Mounts}}`.
 
 Source: Go's text/template, Docker's documentation of `--format`.
 """

@@ -19,6 +19,7 @@ from holdfast.protocol.errors import quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 
@@ -33,16 +34,18 @@ class RawTerminal:
     """
 
     def __init__(self, fd: int) -> None:
+        """Take the descriptor; nothing is changed yet."""
         self.fd = fd
         self._saved: list[object] | None = None
 
-    def __enter__(self) -> RawTerminal:
+    def __enter__(self) -> Self:
         self.make_raw()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave; see the class."""
         self.restore()
 
     def make_raw(self) -> None:
@@ -89,7 +92,10 @@ class RawTerminal:
 
 
 def window_size(fd: int) -> tuple[int, int] | None:
-    """Return rows and columns of a terminal; None if it is none, or has no size. Source: ioctl_tty(2) TIOCGWINSZ."""
+    """Return rows and columns of a terminal; None if it is none, or has no size.
+
+    Source: ioctl_tty(2) TIOCGWINSZ.
+    """
     try:
         columns, rows = os.get_terminal_size(fd)
     except OSError:
@@ -104,12 +110,16 @@ class DetachKeys:
     """
 
     def __init__(self, keys: bytes) -> None:
+        """Look for these keys; empty: for none."""
         self._keys = keys
         self._held = b""
         self.pressed = False
 
     def pass_on(self, typed: bytes) -> bytes:
-        """Take what was typed; return what is for the container. `pressed` tells whether the keys were among it."""
+        """Take what was typed; return what is for the container.
+
+        `pressed` tells whether the keys were among it.
+        """
         if not self._keys:
             return typed
         out = bytearray()

@@ -1,4 +1,4 @@
-"""How commands speak to whoever runs them: results on stdout, one sentence on stderr when something is wrong."""
+"""How commands speak to whoever runs them: results on stdout, what is wrong in one sentence on stderr."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def say(text: str) -> None:
 
 
 def say_json(value: object) -> None:
-    """Write JSON for people and programs; what would act on a terminal is escaped, as JSON allows. Raises OSError."""
+    """Write JSON for people and programs; what would act on a terminal is escaped, as JSON allows.
+
+    Raises OSError.
+    """
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     if not text.isascii():
         text = "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)

@@ -112,7 +112,7 @@ def _split_zone(clock: str) -> tuple[str, int | None]:
 
 
 def _days_since_1970(year: int, month: int, day: int) -> int:
-    """Count days in the Gregorian calendar; the year begins in March here, so that a leap day is its last."""
+    """Count days in the Gregorian calendar; years begin in March here: a leap day is a year's last."""
     if month <= 2:  # noqa: PLR2004  # January and February belong to the year before
         year, month = year - 1, month + 12
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469

@@ -1,8 +1,8 @@
 """Where Holdfast keeps what it keeps, and the proof that nobody else made those directories.
 
     LIB/lock                      held while the set of containers changes
-    LIB/containers/ID/            bundle and record of a container: config.json, rootfs/, container.json, ctr.log, exit.json
-    LIB/names/NAME                a symbolic link to ../containers/ID: exists once, and is whole as soon as it exists
+    LIB/containers/ID/            a container: config.json, rootfs/, container.json, ctr.log, exit.json
+    LIB/names/NAME                a symbolic link to ../containers/ID: whole as soon as it exists
     RUN/containers/ID/            live state while a shim is there: its sockets
     RUN/exec/SESSION/             the same for the shim of an exec
     RUN/runtime/                  the runtime's own state directories
@@ -44,7 +44,7 @@ class Places(msgspec.Struct, frozen=True):
 
     @property
     def swept(self) -> bytes:
-        """A file that is there once orphans have been looked for since the boot, which empties the run directory."""
+        """A file that is there once orphans have been looked for; a boot takes it away."""
         return self.run + b"/swept"
 
     def record_dir(self, container_id: str) -> bytes:

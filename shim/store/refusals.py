@@ -1,4 +1,4 @@
-"""What is asked of a container that is not there, or not in a state for it: no mistake in the command, and no failure."""
+"""What cannot be done with a container as it is: neither a mistake in the command, nor a failure."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from holdfast.shim.store.remove import remove_tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+    from typing import Self
 
 _TARGET = "../containers/"
 _RECORD_MAX = 1 << 20
@@ -47,27 +48,33 @@ class Entry:
     """A container's directory, open. Use it as a context manager: leaving closes and unlocks it."""
 
     def __init__(self, store: Store, container_id: str, fd: int) -> None:
+        """Take over the descriptor of the directory."""
         self.store = store
         self.id = container_id
         self.fd = fd
 
-    def __enter__(self) -> Entry:
+    def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave; see the class."""
         self.close()
 
     def close(self) -> None:
-        """Close it; a lock is given up, also if a process that was forked meanwhile still has the descriptor."""
+        """Close it. A lock is given up, also if a process that was forked meanwhile has the descriptor."""
         if self.fd >= 0:
             fcntl.flock(self.fd, fcntl.LOCK_UN)
             os.close(self.fd)
             self.fd = -1
 
     def lock(self) -> Entry:
-        """Wait until nobody else changes the container. Raises UnknownContainer if it was removed meanwhile."""
+        """Wait until nobody else changes the container.
+
+        Raises UnknownContainer if it was removed meanwhile.
+        """
         fcntl.flock(self.fd, fcntl.LOCK_EX)
         self.store.check_still_there(self)
         return self
@@ -89,7 +96,10 @@ class Entry:
         write_durably(self.fd, CONFIG_FILE, content)
 
     def read(self, name: bytes, limit: int) -> bytes:
-        """Read a file of ours. Raises FileNotFoundError, HoldfastError if it is not as we would have made it."""
+        """Read a file of ours.
+
+        Raises FileNotFoundError, HoldfastError if it is not as we would have made it.
+        """
         return read_ours(self.fd, name, limit)
 
 
@@ -97,18 +107,23 @@ class Store:
     """All containers. Use it as a context manager: leaving closes it."""
 
     def __init__(self, places: Places) -> None:
-        """Open the directories, making them if need be. Raises HoldfastError if they are not ours, OSError."""
+        """Open the directories, making them if need be.
+
+        Raises HoldfastError if they are not ours, OSError.
+        """
         self.places = places
         self._lib_fd = open_private(places.lib)
         self.containers_fd = open_private(b"containers", self._lib_fd)
         self.names_fd = open_private(b"names", self._lib_fd)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave; see the class."""
         for fd in (self.names_fd, self.containers_fd, self._lib_fd):
             os.close(fd)
 
@@ -231,7 +246,9 @@ class Store:
             raise UnknownContainer(f"container {quoted(entry.id)}: no such container")
 
     def remove(self, entry: Entry) -> None:
-        """Remove a container that has ended, with its files and its name. To be called with the entry locked.
+        """Remove a container that has ended, with its files and its name.
+
+        To be called with the entry locked.
 
         Raises HoldfastError if something is mounted in it, OSError.
         """

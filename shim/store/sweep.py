@@ -88,7 +88,7 @@ def _runtime_state(store: Store) -> Iterator[str]:
 
 
 def _has_shim(directory: bytes) -> bool:
-    """Whether a shim has its sockets in a directory, or is going to: then whoever launches it holds a lock."""
+    """Whether a shim has its sockets in a directory, or whoever launches one holds the directory's lock."""
     try:
         fd = os.open(directory, OPEN_DIRECTORY)
     except FileNotFoundError:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast import __version__
 from holdfast.protocol.errors import HoldfastError, quoted
 from holdfast.shim.cli.options import Command, HelpWanted, Option, help_of, option_lines, parse
 from holdfast.shim.cli.terms import FAILED, code_of, say, tell
@@ -100,7 +99,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _command_of(operands: Sequence[str]) -> tuple[str, list[str]]:
-    """Split the words behind the global options into a command's name and what is for it. Raises HoldfastError."""
+    """Split the words behind the global options into a command's name and what is for it.
+
+    Raises HoldfastError.
+    """
     for count in (1, 2):
         name = " ".join(operands[:count])
         if name in COMMANDS:

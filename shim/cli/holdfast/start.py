@@ -86,3 +86,17 @@ def _in_foreground(store: Store, options: Start) -> int:
     except (HoldfastError, OSError) as error:
         tell(error)
         return FAILED
+
+
+def _hold(store: Store, options: Start) -> int:
+    entry = store.open(options.operands[0])
+    record = entry.record()
+    if status_of(entry, record).is_alive:
+        raise HoldfastError(f'container "{record.name}": runs already; see "holdfast attach"')
+    return hold_launched(
+        entry,
+        record,
+        stdin=options.interactive and record.stdin,
+        sig_proxy=options.sig_proxy,
+        explain=options.explain,
+    )
