@@ -119,7 +119,7 @@ class Rootfs:
         return fd
 
     def _lookup(self, path: bytes, flags: int, resolve: int) -> Call:
-        return files.openat2(self.fd, path or b"/", flags, resolve=_RESOLVE | resolve)
+        return files.openat2(self.fd, path.lstrip(b"/") or b".", flags, resolve=_RESOLVE | resolve)
 
     def _settled(self, path: bytes, flags: int, call: Call, fd: Value) -> Value | None:
         error = -number_of(fd)

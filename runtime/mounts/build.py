@@ -16,9 +16,10 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.protocol.errors import ConfigError, HoldfastError, Problem
+from holdfast.protocol.oci.rules.mounts import PROC_FILES
 from holdfast.runtime.mounts import bind, copyup, fs, propagation
 from holdfast.runtime.mounts.bind import Bind
-from holdfast.runtime.mounts.entry import Links, Remount, inside_proc
+from holdfast.runtime.mounts.entry import Links, Remount
 from holdfast.runtime.mounts.fs import Filesystem
 from holdfast.runtime.paths import in_order
 from holdfast.runtime.sys import files, mount
@@ -87,7 +88,10 @@ class _Work:
         for entry, filesystem, _ in self.targets.values():
             on_procfs = files.filesystem_of(filesystem) == files.PROC_SUPER_MAGIC
             if on_procfs and not (entry.at_proc or entry.in_proc):
-                raise ConfigError([inside_proc(entry.field, entry.destination)])
+                why = "cannot be mounted because it is inside /proc"
+                raise ConfigError(
+                    [Problem(f"{entry.field}.destination", entry.destination, ", ".join(PROC_FILES), why)]
+                )
 
     def explained(self, error: CallFailed) -> Exception:
         """Return the error in words that help, where the kernel's own don't."""

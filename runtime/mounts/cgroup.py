@@ -16,17 +16,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.protocol.oci.names import MOUNT_ATTR_RDONLY
+from holdfast.runtime.cgroups.detect import UNIFIED as UNIFIED_ALONE
+from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.mounts.bind import Bind
 from holdfast.runtime.mounts.entry import Links
 from holdfast.runtime.mounts.fs import Filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from holdfast.runtime.cgroups import detect
+    from holdfast.runtime.cgroups.detect import Host
+    from holdfast.runtime.cgroups.plan import PlannedPlace
     from holdfast.runtime.mounts.entry import Entry
     from holdfast.runtime.namespaces.plan import NamespacesPlan
 
-UNIFIED = b"/sys/fs/cgroup"
+_UNIFIED_MOUNT = b"/sys/fs/cgroup"
 _TMPFS_OPTIONS = ((b"mode", b"755"),)
 
 
@@ -45,6 +50,36 @@ class Hierarchy(msgspec.Struct, frozen=True, kw_only=True):
     """Other names for the directory: `cpu` and `cpuacct`."""
 
 
+def hierarchies_of(host: Host, places: Iterable[PlannedPlace]) -> tuple[Hierarchy, ...]:
+    """Return the hierarchies, if there are others than the unified one, with the container's place in each."""
+    if host.mode == UNIFIED_ALONE:
+        return ()
+    paths = {place.mount: place.path for place in places}
+    return tuple(_hierarchy_of(one, paths[one.mount]) for one in host.hierarchies if one.mount in paths)
+
+
+def _hierarchy_of(one: detect.Hierarchy, path: str) -> Hierarchy:
+    mount = os.fsencode(one.mount)
+    name = mount.rpartition(b"/")[2]
+    directory = mount + b"/" + os.fsencode(path)
+    if one.version == V2:
+        return Hierarchy(name=name, options=(), type=b"cgroup2", directory=directory)
+    options: list[tuple[bytes, bytes | None]] = [
+        (controller.encode(), None) for controller in one.controllers
+    ]
+    if not options:
+        options.append((b"none", None))
+    if one.name:
+        options.append((b"name", os.fsencode(one.name)))
+    return Hierarchy(
+        name=name,
+        options=tuple(options),
+        type=b"cgroup",
+        directory=directory,
+        links=tuple(controller.encode() for controller in one.controllers if controller.encode() != name),
+    )
+
+
 def plan(
     entry: Entry, what: Filesystem, hierarchies: Sequence[Hierarchy], namespaces: NamespacesPlan
 ) -> Sequence[Entry]:
@@ -57,7 +92,7 @@ def plan(
     if what.type == b"cgroup2" or not hierarchies:
         if has_namespace:
             return [replace(entry, what=replace(what, type=b"cgroup2"))]
-        bind = Bind(source=UNIFIED, recursive=True)
+        bind = Bind(source=_UNIFIED_MOUNT, recursive=True)
         return [replace(entry, what=bind, attributes=entry.attributes.for_tree())]
     attributes = entry.attributes if has_namespace else entry.attributes.for_tree()
     is_readonly = bool(entry.attributes.set & MOUNT_ATTR_RDONLY)

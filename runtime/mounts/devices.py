@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from holdfast.protocol.errors import ConfigError, HoldfastError, Problem
+from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.paths import components, in_order
 from holdfast.runtime.sys import files, mount
 from holdfast.runtime.sys.call import ACCEPT_ANY, Out, number_of, shown
@@ -37,7 +37,6 @@ _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_I
 _KINDS = {stat.S_IFCHR: "character device", stat.S_IFBLK: "block device", stat.S_IFIFO: "fifo"}
 _DEFAULT_MODE = 0o666
 _PERMISSIONS = 0o777
-_MAJOR_MAX, _MINOR_MAX = 2**12 - 1, 2**20 - 1
 _DEFAULTS = {
     b"/dev/null": (1, 3),
     b"/dev/zero": (1, 5),
@@ -90,49 +89,27 @@ class DevicesPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_devices(configured: Sequence[config.Device], *, bound: bool, dev_is_bind: bool) -> DevicesPlan:
-    """Decide. Raises ConfigError.
+    """Decide.
 
     bound: the kernel will make no nodes. dev_is_bind: /dev comes from the host, as it is.
     """
     if dev_is_bind:
         return DevicesPlan(nodes=(), bound=bound, links=False)
-    # A configured device takes the place of a default one of the same path.
-    nodes = {
-        path: Device(field=f"default device {shown(path)}", path=path, type=stat.S_IFCHR, number=number)
+    nodes = [
+        Device(field=f"default device {shown(path)}", path=path, type=stat.S_IFCHR, number=number)
         for path, number in _DEFAULTS.items()
-    }
-    problems: list[Problem] = []
-    for i, device in enumerate(configured):
-        planned = _plan_device(f"linux.devices[{i}]", device, problems)
-        if planned is not None:
-            nodes[planned.path] = planned
-    if problems:
-        raise ConfigError(problems)
-    return DevicesPlan(nodes=tuple(nodes.values()), bound=bound, links=True)
-
-
-def _plan_device(field: str, device: config.Device, problems: list[Problem]) -> Device | None:
-    """Decide on one, or note what is wrong with it."""
-    names = components(os.fsencode(device.path))
-    found = len(problems)
-    if not device.path.startswith("/") or not names or b".." in names:
-        problems.append(Problem(f"{field}.path", device.path, "an absolute path without .."))
-    if device.type not in _TYPES:
-        problems.append(Problem(f"{field}.type", device.type, ", ".join(_TYPES)))
-    is_fifo = device.type == "p"
-    numbers = {"major": (device.major, _MAJOR_MAX), "minor": (device.minor, _MINOR_MAX)}
-    problems += [
-        Problem(f"{field}.{name}", number, f"0 to {highest}")
-        for name, (number, highest) in numbers.items()
-        if not is_fifo and (number is None or not 0 <= number <= highest)
     ]
-    if len(problems) > found:
-        return None
+    nodes += [_plan_device(f"linux.devices[{i}]", device) for i, device in enumerate(configured)]
+    # A configured device takes the place of a default one of the same path.
+    return DevicesPlan(nodes=tuple({node.path: node for node in nodes}.values()), bound=bound, links=True)
+
+
+def _plan_device(field: str, device: config.Device) -> Device:
     return Device(
         field=field,
-        path=b"/" + b"/".join(names),
+        path=b"/" + b"/".join(components(os.fsencode(device.path))),
         type=_TYPES[device.type],
-        number=(0, 0) if is_fifo else (device.major or 0, device.minor or 0),
+        number=(0, 0) if device.type == "p" else (device.major or 0, device.minor or 0),
         mode=_DEFAULT_MODE if device.file_mode is None else device.file_mode & _PERMISSIONS,
         uid=device.uid or 0,
         gid=device.gid or 0,

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.protocol.errors import Problem
-
 if TYPE_CHECKING:
     from holdfast.runtime.mounts.bind import Bind
     from holdfast.runtime.mounts.fs import Filesystem
@@ -75,9 +73,3 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the destination is one of the files below /proc that may be replaced."""
     locked_late: bool = False
     """Whether the mount is made read-only at the end, since there is something to be made in it before."""
-
-
-def inside_proc(field: str, destination: bytes) -> Problem:
-    """Return what is wrong with a mount that would hide a part of /proc; the words are runc's."""
-    why = "cannot be mounted because it is inside /proc"
-    return Problem(f"{field}.destination", destination, "the files that lxcfs provides", why)

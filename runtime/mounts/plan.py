@@ -12,10 +12,11 @@ import msgspec
 
 from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.protocol.oci import names
+from holdfast.protocol.oci.rules.mounts import PROC_FILES, cleaned
 from holdfast.runtime.mounts import cgroup
 from holdfast.runtime.mounts.bind import Bind, IdMap
 from holdfast.runtime.mounts.devices import DevicesPlan, plan_devices
-from holdfast.runtime.mounts.entry import Entry, Propagation, Remount, inside_proc
+from holdfast.runtime.mounts.entry import Entry, Propagation, Remount
 from holdfast.runtime.mounts.fs import Filesystem
 from holdfast.runtime.mounts.options import parse
 from holdfast.runtime.mounts.propagation import plan_propagation
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from holdfast.runtime.mounts.cgroup import Hierarchy
     from holdfast.runtime.mounts.options import Options
     from holdfast.runtime.namespaces.plan import NamespacesPlan
-
-_REPLACEABLE_IN_PROC = frozenset(
-    b"cpuinfo diskstats loadavg meminfo net/dev slabinfo stat swaps uptime "
-    b"sys/crypto/fips_enabled sys/kernel/ns_last_pid".split()
-)
-"""Files below /proc that may be replaced by others: what lxcfs provides, as runc has the list."""
 
 _WITHOUT_A_DISK = frozenset(b"proc sysfs tmpfs devpts mqueue cgroup cgroup2".split())
 """Filesystems that stay writable themselves, and only their mounts are read-only: others may share them."""
@@ -65,7 +60,7 @@ def plan_mounts(
     hierarchies: Sequence[Hierarchy] = (),
     can_make_nodes: bool = True,
 ) -> MountsPlan:
-    """Decide everything. Raises ConfigError with all that is wrong.
+    """Decide everything, for a configuration that was checked. Raises ConfigError for what cannot be done.
 
     bundle: absolute path, for relative ones. hierarchies: the cgroup hierarchies of the host, with the
     container's place in each. can_make_nodes: whether the runtime has CAP_MKNOD.
@@ -102,8 +97,6 @@ def _needing_a_mount_namespace(parsed: config.Config) -> list[Problem]:
         "mounts": parsed.mounts,
         "root.readonly": parsed.root.readonly,
         "linux.devices": parsed.linux.devices,
-        "linux.maskedPaths": parsed.linux.masked_paths,
-        "linux.readonlyPaths": parsed.linux.readonly_paths,
         "linux.rootfsPropagation": parsed.linux.rootfs_propagation,
     }
     return [
@@ -138,31 +131,24 @@ class _Planner:
 
     def plan(self, field: str, mount: config.Mount) -> Sequence[Entry]:
         """Return what a mount of the configuration stands for: itself, or several of cgroup hierarchies."""
-        found = len(self.problems)
-        destination = self._destination(field, mount)
         options = parse(mount.options, f"{field}.options", self.problems)
         what = self._what(field, mount, options)
-        if what is None or len(self.problems) > found:
-            return []
-        place = _lexical(destination)
-        at_proc = place == [b"proc"]
-        in_proc = place[:1] == [b"proc"] and b"/".join(place[1:]) in _REPLACEABLE_IN_PROC
-        if place[:1] == [b"proc"] and not in_proc and not (at_proc and _may_be_at_proc(what)):
-            self.problems.append(inside_proc(field, destination))
+        place = cleaned(mount.destination)
+        destination = self._destination(field, mount)
         kind = what.type if isinstance(what, Filesystem) else b""
-        is_late = kind == b"tmpfs" or (bool(kind) and place == [b"dev"])
-        is_substitute = isinstance(what, Bind) and not self._asks_for_a_bind(mount, options)
+        is_late = kind == b"tmpfs" or (bool(kind) and place == "/dev")
+        is_substitute = isinstance(what, Bind) and not options.has(names.MS_BIND)
         entry = Entry(
             field=field,
-            about=f"mount {shown(_source(mount))} on {shown(destination)}",
+            about=f"mount {shown(os.fsencode(mount.source or mount.type))} on {shown(destination)}",
             destination=destination,
             what=what,
             attributes=options.attributes.for_tree() if is_substitute else options.attributes,
             propagation=options.propagation,
             real_directory=kind in (b"proc", b"sysfs"),
             nofollow="dest-nofollow" in options.extensions,
-            at_proc=at_proc,
-            in_proc=in_proc,
+            at_proc=place == "/proc",
+            in_proc=place in PROC_FILES,
             locked_late=is_late and options.has(names.MS_RDONLY),
         )
         if isinstance(what, Filesystem) and kind in (b"cgroup", b"cgroup2"):
@@ -170,48 +156,27 @@ class _Planner:
         return [entry]
 
     def _destination(self, field: str, mount: config.Mount) -> bytes:
-        destination = os.fsencode(mount.destination)
-        parts = components(destination)
-        if not _lexical(destination):
-            self.problems.append(Problem(f"{field}.destination", mount.destination, "a path below the root"))
-        elif len(parts) > DEPTH_MAX:
+        parts = components(os.fsencode(mount.destination))
+        if len(parts) > DEPTH_MAX:
             allowed = f"a path of at most {DEPTH_MAX} directories"
-            self.problems.append(Problem(f"{field}.destination", mount.destination, allowed))
+            self.problems.append(Problem(f"{field}.destination", mount.destination, allowed, "is too deep"))
         return b"/" + b"/".join(parts)
 
-    def _what(self, field: str, mount: config.Mount, options: Options) -> Filesystem | Bind | Remount | None:
-        idmap = self._idmap(field, mount, options)
+    def _what(self, field: str, mount: config.Mount, options: Options) -> Filesystem | Bind | Remount:
+        idmap = _idmap(mount, options)
         if options.has(names.MS_REMOUNT):
             is_bind = options.has(names.MS_BIND)
             return Remount(() if is_bind else (*options.parameters, *options.data))
-        if self._asks_for_a_bind(mount, options):
-            return self._bind(field, mount, options, idmap)
-        if not mount.type:
-            allowed = "a filesystem; or bind or rbind in the options"
-            self.problems.append(Problem(f"{field}.type", None, allowed))
-            return None
+        if options.has(names.MS_BIND):
+            return Bind(
+                source=_below(self.bundle, mount.source),
+                recursive=options.has(names.MS_REC),
+                nofollow="src-nofollow" in options.extensions,
+                idmap=idmap,
+            )
         if idmap is not None:
-            self.problems.append(Problem(f"{field}.options", "idmap", "on bind mounts only"))
+            self.problems.append(Problem(f"{field}.type", mount.type, "a bind mount", "cannot map ids"))
         return self._filesystem(mount, options)
-
-    @staticmethod
-    def _asks_for_a_bind(mount: config.Mount, options: Options) -> bool:
-        return options.has(names.MS_BIND) or mount.type == "bind"
-
-    def _bind(self, field: str, mount: config.Mount, options: Options, idmap: IdMap | None) -> Bind | None:
-        if options.data:
-            key = os.fsdecode(options.data[0][0])
-            allowed = "options of the spec, since a bind mount has no filesystem of its own"
-            self.problems.append(Problem(f"{field}.options", key, allowed))
-        if not mount.source:
-            self.problems.append(Problem(f"{field}.source", None, "a path of the host, to bind"))
-            return None
-        return Bind(
-            source=_below(self.bundle, mount.source),
-            recursive=options.has(names.MS_REC),
-            nofollow="src-nofollow" in options.extensions,
-            idmap=idmap,
-        )
 
     def _filesystem(self, mount: config.Mount, options: Options) -> Filesystem | Bind:
         kind = os.fsencode(mount.type)
@@ -237,35 +202,9 @@ class _Planner:
         mappings = self.linux.gid_mappings
         return not any(one.container_id <= _TTY_GROUP < one.container_id + one.size for one in mappings)
 
-    def _idmap(self, field: str, mount: config.Mount, options: Options) -> IdMap | None:
-        asked = options.extensions & {"idmap", "ridmap"}
-        if bool(mount.uid_mappings) != bool(mount.gid_mappings):
-            missing = "gidMappings" if mount.uid_mappings else "uidMappings"
-            self.problems.append(Problem(f"{field}.{missing}", None, "a mapping of both, or of neither"))
-        if not asked and not mount.uid_mappings:
-            return None
-        if not mount.uid_mappings and not self.namespaces.has("user"):
-            allowed = "mappings, or a user namespace of the container to take them from"
-            self.problems.append(Problem(f"{field}.uidMappings", None, allowed))
-        recursive = "ridmap" in asked
-        return IdMap(id_map(mount.uid_mappings), id_map(mount.gid_mappings), recursive)
 
-
-def _may_be_at_proc(what: Filesystem | Bind | Remount) -> bool:
-    """Whether it can be the container's /proc; of a bind the source is looked at when it is opened."""
-    return isinstance(what, (Bind, Remount)) or what.type == b"proc"
-
-
-def _lexical(destination: bytes) -> list[bytes]:
-    """Return where a path leads if there are no links in it: for rules about names, not to open anything."""
-    place: list[bytes] = []
-    for name in components(destination):
-        if name == b"..":
-            del place[-1:]
-        else:
-            place.append(name)
-    return place
-
-
-def _source(mount: config.Mount) -> bytes:
-    return os.fsencode(mount.source or mount.type)
+def _idmap(mount: config.Mount, options: Options) -> IdMap | None:
+    asked = options.extensions & {"idmap", "ridmap"}
+    if not asked and not mount.uid_mappings:
+        return None
+    return IdMap(id_map(mount.uid_mappings), id_map(mount.gid_mappings), recursive="ridmap" in asked)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.protocol.oci.names import MS_REC, PROPAGATION
 from holdfast.runtime.mounts.entry import Propagation
 from holdfast.runtime.sys import mount
@@ -33,12 +32,8 @@ _PRIVATE = Propagation(mount.MS_PRIVATE, recursive=True)
 
 
 def plan_propagation(name: str) -> Propagation | None:
-    """Decide for the rootfs; None if the configuration does not care. Raises ConfigError."""
-    if not name:
-        return None
-    if name not in PROPAGATION:
-        raise ConfigError([Problem("linux.rootfsPropagation", name, ", ".join(PROPAGATION))])
-    return named(name)
+    """Decide for the rootfs; None if the configuration does not care."""
+    return named(name) if name else None
 
 
 def named(name: str) -> Propagation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ def look() -> set[str]:
 
 def _children() -> Iterator[str]:
     for task in Path("/proc/self/task").iterdir():
-        yield from (f"process {pid}" for pid in (task / "children").read_text().split())
+        with suppress(FileNotFoundError):  # a thread may end meanwhile
+            yield from (f"process {pid}" for pid in (task / "children").read_text().split())
 
 
 def _descriptors() -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from support.inits import USUAL, new_init
+from support.inits import MAPPED, USUAL, new_init
 
 from holdfast.protocol.oci import config
 from holdfast.runtime.mounts import build, devices, idmap, lock, mountinfo, propagation, root
@@ -21,8 +21,10 @@ from holdfast.runtime.sys.executor import Here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
     from support.inits import Init
 
+    from holdfast.runtime.mounts.cgroup import Hierarchy
     from holdfast.runtime.mounts.mountinfo import Mount
     from holdfast.runtime.mounts.plan import MountsPlan
     from holdfast.runtime.paths import Rootfs
@@ -91,26 +93,30 @@ def parse(
     )
 
 
-def plan(parsed: config.Config, bundle: bytes = b"/nowhere") -> MountsPlan:
+def plan(
+    parsed: config.Config, bundle: bytes = b"/nowhere", hierarchies: Sequence[Hierarchy] = ()
+) -> MountsPlan:
     """Plan it."""
-    return plan_mounts(parsed, bundle, plan_namespaces(parsed.linux))
+    return plan_mounts(parsed, bundle, plan_namespaces(parsed.linux), hierarchies=hierarchies)
 
 
 class Tree:
     """A container's file tree in the making. Its methods are the steps, in their order."""
 
-    def __init__(self, init: Init, parsed: config.Config, bundle: bytes) -> None:
+    def __init__(
+        self, init: Init, parsed: config.Config, bundle: bytes, hierarchies: Sequence[Hierarchy] = ()
+    ) -> None:
         self.init = init
         self.x = init.x
         self.here = Here()
-        self.plan = plan(parsed, bundle)
+        self.plan = plan(parsed, bundle, hierarchies)
         self.rootfs: Rootfs
         self.sources = Sources()
         self.late: list[Value] = []
         self._is_pivoted = False
 
     def path(self, inside: str) -> Path:
-        """Return a path by which this process reaches a file of the tree; an absolute link in it leads astray."""
+        """Return a path by which this process reaches a file; an absolute link in it leads astray."""
         top = Path(f"/proc/{self.init.pid}/root")
         return (
             top / inside.lstrip("/")
@@ -119,7 +125,7 @@ class Tree:
         )
 
     def mounts(self) -> dict[str, Mount]:
-        """Return what is mounted below the root, by mount point; of several on one the topmost. After the pivot."""
+        """Return what is mounted, by mount point; of several on one the topmost. After the pivot."""
         return {os.fsdecode(one.point): one for one in mountinfo.parse(self.init.mountinfo())}
 
     def open(self) -> None:
@@ -154,13 +160,19 @@ class Tree:
 
 
 @contextmanager
-def tree(parsed: config.Config, bundle: Path | str = "/nowhere", *, flags: int = USUAL) -> Iterator[Tree]:
+def tree(
+    parsed: config.Config,
+    bundle: Path | str = "/nowhere",
+    *,
+    flags: int = USUAL,
+    hierarchies: Sequence[Hierarchy] = (),
+) -> Iterator[Tree]:
     """Give the tree of a configuration, with an init, before its first step."""
-    id_map = b"0 100000 65536\n" if parsed.linux.uid_mappings else b""
+    id_map = MAPPED if parsed.linux.uid_mappings else b""
     if any(one.type == "cgroup" for one in parsed.linux.namespaces):
         flags |= process.CLONE_NEWCGROUP
     with new_init(flags, id_map=id_map) as init:
-        made = Tree(init, parsed, os.fsencode(bundle))
+        made = Tree(init, parsed, os.fsencode(bundle), hierarchies)
         try:
             made.open()
             made.attach(root_of_userns=bool(id_map))
@@ -171,10 +183,10 @@ def tree(parsed: config.Config, bundle: Path | str = "/nowhere", *, flags: int =
 
 @contextmanager
 def whole_tree(
-    parsed: config.Config, bundle: Path | str = "/nowhere", *, flags: int = USUAL
+    parsed: config.Config, bundle: Path | str = "/nowhere", *, hierarchies: Sequence[Hierarchy] = ()
 ) -> Iterator[Tree]:
     """Give the finished tree of a configuration, and an init that has it as its root."""
-    with tree(parsed, bundle, flags=flags) as made:
+    with tree(parsed, bundle, hierarchies=hierarchies) as made:
         made.mount()
         made.make_devices()
         made.pivot()

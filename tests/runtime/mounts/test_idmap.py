@@ -107,7 +107,7 @@ def canary() -> Iterator[str]:
 def test_programs_of_the_host_run_and_its_secrets_stay_closed_to_root(
     rootfs: Path, canary: str, userns: bool
 ) -> None:
-    """What `holdfast run` does for its default rootfs: nobody inside, not even root, owns a file of the host."""
+    """What `holdfast run` does for its default rootfs: not even root inside owns a file of the host."""
     nobody = [(NOBODY, NOBODY, 1)]
     options = ("ro", "nosuid", "nodev", "ridmap")
     mounts = [*DEFAULT_MOUNTS, bind("/usr", "/usr", nobody, *options)]

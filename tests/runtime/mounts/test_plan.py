@@ -72,35 +72,12 @@ def test_readonly_tmpfs_and_dev_are_locked_at_the_end() -> None:
     assert [True, True, False] == [one.locked_late for one in plan(parse("r", [tmpfs, dev, bind])).mounts]
 
 
-def test_destinations_are_below_the_root() -> None:
-    for destination in ("/", "", ".", "/..", "/a/../.."):
-        assert [("mounts[0].destination", destination)] == problems_of(
-            {"destination": destination, "type": "tmpfs"}
-        )
-
-
 def test_deep_destination_is_told() -> None:
     deep = "/d" * 65
     assert [("mounts[0].destination", deep)] == problems_of({"destination": deep, "type": "tmpfs"})
 
 
-@pytest.mark.parametrize(
-    "mount",
-    [
-        {"destination": "/proc", "type": "tmpfs"},
-        {"destination": "/proc/sys", "type": "tmpfs"},
-        {"destination": "/proc/self/attr", "type": "tmpfs"},
-        {"destination": "//proc/./sys/../sys/kernel/", "type": "tmpfs"},
-        {"destination": "proc/self/attr/exec", "source": "/x", "options": ["bind"]},
-        {"destination": "/proc/fd", "type": "proc", "source": "proc"},
-    ],
-)
-def test_mount_that_hides_a_part_of_proc_is_refused(mount: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="cannot be mounted because it is inside /proc"):
-        plan(parse("rootfs", [PROC, mount]))
-
-
-@pytest.mark.parametrize("name", ["cpuinfo", "meminfo", "sys/kernel/ns_last_pid", "net/dev"])
+@pytest.mark.parametrize("name", ["cpuinfo", "meminfo", "sys/kernel/ns_last_pid", "swaps"])
 def test_files_that_lxcfs_provides_may_be_replaced(name: str) -> None:
     assert only({"destination": f"/proc/{name}", "source": "/x", "options": ["bind"]}).in_proc
 
@@ -109,20 +86,6 @@ def test_proc_and_sysfs_need_a_real_directory() -> None:
     for kind in ("proc", "sysfs"):
         assert only({"destination": f"/{kind}", "type": kind}).real_directory
     assert not only({"destination": "/run", "type": "tmpfs"}).real_directory
-
-
-def test_bind_with_options_of_a_filesystem_is_refused() -> None:
-    bind = {"destination": "/a", "source": "/a", "options": ["bind", "size=1k"]}
-    assert [("mounts[0].options", "size")] == problems_of(bind)
-
-
-def test_bind_without_a_source_and_mount_without_a_type_are_refused() -> None:
-    assert [("mounts[0].source", None)] == problems_of({"destination": "/a", "options": ["bind"]})
-    assert [("mounts[0].type", None)] == problems_of({"destination": "/a", "source": "/a"})
-
-
-def test_all_problems_are_told_at_once() -> None:
-    assert 2 == len(problems_of({"destination": "/", "type": "tmpfs"}, {"destination": "/a"}))
 
 
 def test_remount_of_a_bind_changes_no_filesystem() -> None:
@@ -141,20 +104,16 @@ def test_idmap_with_mappings() -> None:
 def test_idmap_without_mappings_takes_those_of_the_container() -> None:
     bind = {"destination": "/a", "source": "/a", "options": ["bind", "idmap"]}
     assert IdMap(b"", b"", recursive=False) == only(bind, userns=True).what.idmap  # type: ignore[union-attr]
-    assert [("mounts[0].uidMappings", None)] == problems_of(bind)
 
 
-def test_idmap_with_one_mapping_or_without_a_bind_is_refused() -> None:
-    bind = {"destination": "/a", "source": "/a", "options": ["bind"], "uidMappings": MAPPING}
-    assert [("mounts[0].gidMappings", None)] == problems_of(bind)
+def test_idmap_of_anything_but_a_bind_is_refused() -> None:
     tmpfs = {"destination": "/a", "type": "tmpfs", "uidMappings": MAPPING, "gidMappings": MAPPING}
-    assert [("mounts[0].options", "idmap")] == problems_of(tmpfs)
+    assert [("mounts[0].type", "tmpfs")] == problems_of(tmpfs)
 
 
 def test_devpts_goes_without_the_group_that_a_user_namespace_does_not_know() -> None:
     mapped = plan(parse("r", [PTS], userns=True)).mounts[0].what.options  # type: ignore[union-attr]
     assert (b"gid", b"5") in mapped
-    single = parse("r", [PTS], userns=True)
     single = parse("r", [PTS], namespaces=("mount", "user"), uidMappings=MAPPING, gidMappings=MAPPING)
     unmapped = plan(single).mounts[0].what.options  # type: ignore[union-attr]
     assert (b"gid", b"5") not in unmapped
@@ -170,13 +129,9 @@ def test_sysfs_of_the_hosts_network_is_bound_in_a_user_namespace() -> None:
     assert isinstance(only(sysfs, namespaces=("mount", "pid")).what, Filesystem)
 
 
-def test_unknown_propagation_is_told() -> None:
-    assert [("linux.rootfsPropagation", "public")] == problems_of(rootfsPropagation="public")
-
-
 def test_without_a_mount_namespace_nothing_that_would_change_the_host() -> None:
-    told = problems_of(PROC, namespaces=("pid",), readonly=True, maskedPaths=["/proc/keys"])
-    assert {"mounts", "root.readonly", "linux.maskedPaths"} == {field for field, _ in told}
+    told = problems_of(PROC, namespaces=("pid",), readonly=True, rootfsPropagation="shared")
+    assert {"mounts", "root.readonly", "linux.rootfsPropagation"} == {field for field, _ in told}
     made = plan(parse("rootfs", [], namespaces=("pid",)))
     assert not made.devices.links
     assert () == made.devices.nodes
@@ -209,21 +164,6 @@ def test_bind_mounted_dev_gets_no_devices() -> None:
     bind = {"destination": "/dev/", "source": "/dev", "options": ["rbind"]}
     assert not plan(parse("r", [bind])).devices.links
     assert plan(parse("r", [DEV])).devices.links
-
-
-@pytest.mark.parametrize(
-    ("device", "field"),
-    [
-        ({"type": "x", "path": "/dev/a", "major": 1, "minor": 1}, "type"),
-        ({"type": "c", "path": "dev/a", "major": 1, "minor": 1}, "path"),
-        ({"type": "c", "path": "/dev/../a", "major": 1, "minor": 1}, "path"),
-        ({"type": "c", "path": "/dev/a", "minor": 1}, "major"),
-        ({"type": "b", "path": "/dev/a", "major": 1, "minor": 2**20}, "minor"),
-        ({"type": "c", "path": "/dev/a", "major": -1, "minor": 1}, "major"),
-    ],
-)
-def test_impossible_device_is_told(device: dict[str, Any], field: str) -> None:
-    assert [f"linux.devices[0].{field}"] == [name for name, _ in problems_of(devices=[device])]
 
 
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]}

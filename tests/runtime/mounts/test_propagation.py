@@ -1,4 +1,4 @@
-"""Which mounts are seen where: the host is a mount namespace of the test's own, with a shared tmpfs in it."""
+"""Which mounts are seen where: the host is a mount namespace of the test's own, with shared mounts."""
 
 from __future__ import annotations
 
