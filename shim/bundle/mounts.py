@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 _SHM = "/dev/shm"  # noqa: S108  # its place in the container
 _SHM_SIZE = 64 << 20
 
-_VOLUME_OPTIONS = frozenset(
-    "ro rw bind rbind private rprivate slave rslave shared rshared suid nosuid dev nodev exec noexec".split()
+_VOLUME_WORDS = (
+    "ro rw bind rbind private rprivate slave rslave shared rshared suid nosuid dev nodev exec noexec"
 )
+_VOLUME_OPTIONS = frozenset(_VOLUME_WORDS.split())
 _LABELS = frozenset(("z", "Z"))
 _SELINUX = "/sys/fs/selinux/enforce"
 _TMPFS_KEYS = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "huge"))
-_TMPFS_FLAGS = frozenset("ro rw suid nosuid dev nodev exec noexec".split())
+_TMPFS_FLAGS = frozenset(("ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec"))
 
 
 def default_mounts(shm_size: int | None) -> tuple[Mount, ...]:

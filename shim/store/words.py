@@ -18,15 +18,15 @@ _FIRST = frozenset(string.ascii_letters + string.digits)
 _LATER = _FIRST | frozenset("_.-")
 _HEX = frozenset(string.digits + "abcdef")
 
-_HOW = (
+_ADJECTIVES = (
     "amber bold brave breezy bright brisk calm candid clear coastal coral crisp daring deep eager early "
     "fair fleet foamy fond free gentle glad golden green hardy hidden humble ivory jolly keen kind late "
     "lively lone lucky mellow merry mild misty modest neat nimble noble northern ocean open patient "
     "placid plucky proud quick quiet rapid ready salty sandy serene silent silver sleek smooth snug "
     "southern stable steady still stormy sturdy sunny swift tidal trusty upbeat vivid warm wavy western "
     "whole wild windy wise young "
-).split()
-_WHO = (
+)
+_ANIMALS = (
     "abalone anchovy anemone barnacle bream brill chiton clam cod cormorant crab cuttlefish dolphin "
     "dulse eel eider fulmar gannet garfish goby grebe grouper gull gurnard haddock hake halibut heron "
     "herring kelp kittiwake laver limpet lobster lugworm mackerel manatee marlin minke mullet murre "
@@ -34,7 +34,8 @@ _WHO = (
     "pollack porpoise prawn puffin ray rorqual salmon sandpiper sardine scallop seal shanny shrimp "
     "skate skua sole sponge squid starfish sturgeon tern tope triton trout tuna turbot turnstone urchin "
     "walrus whelk whiting wrasse "
-).split()
+)
+_HOW, _WHO = _ADJECTIVES.split(), _ANIMALS.split()
 
 
 def new_id() -> str:

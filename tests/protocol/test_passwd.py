@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ GROUP = b"root:x:0:\nadm:x:4:alice,root\nusers:x:100:\naudio:x:29:bob,alice\nali
         (str(ID_MAX), (ID_MAX, 0, ())),
     ],
 )
-def test_resolve_user_finds_the_numbers(text, expected):
+def test_resolve_user_finds_the_numbers(text: str, expected: object) -> None:
     assert expected == resolve_user(text, PASSWD, GROUP)
 
 
@@ -68,22 +70,22 @@ def test_resolve_user_finds_the_numbers(text, expected):
         ),
     ],
 )
-def test_resolve_user_of_something_else_is_told(text):
+def test_resolve_user_of_something_else_is_told(text: str) -> None:
     with pytest.raises(HoldfastError) as caught:
         resolve_user(text, PASSWD, GROUP)
     assert str(caught.value).isprintable()
 
 
-def test_digits_are_a_number_also_if_a_user_is_called_so():
+def test_digits_are_a_number_also_if_a_user_is_called_so() -> None:
     assert 0 == resolve_user("0", PASSWD, GROUP).uid
     assert 1000 == resolve_user("1000", PASSWD, GROUP).uid
 
 
-def test_the_first_of_two_entries_counts():
+def test_the_first_of_two_entries_counts() -> None:
     assert 4 == resolve_group("adm", GROUP)
 
 
-def test_lines_without_end_and_groups_without_number_are_passed_over():
+def test_lines_without_end_and_groups_without_number_are_passed_over() -> None:
     assert (7, 7, ()) == resolve_user(
         "x", b"y" * 5000 + b":x:1:1:::\nx:x:7:7:::\n", b"g:x:\ng\n" + b"x" * 9000
     )
@@ -91,10 +93,11 @@ def test_lines_without_end_and_groups_without_number_are_passed_over():
 
 
 @given(st.text(), st.binary(), st.binary())
-def test_resolve_user_of_anything_gives_ids_or_a_sentence(text, passwd, group):
+def test_resolve_user_of_anything_gives_ids_or_a_sentence(text: str, passwd: bytes, group: bytes) -> None:
     try:
         found = resolve_user(text, passwd, group)
     except HoldfastError as error:
-        assert str(error).isprintable()
+        sentence = str(error)
+        assert sentence.isprintable()
     else:
         assert all(0 <= number <= ID_MAX for number in (found.uid, found.gid, *found.groups))

@@ -1,4 +1,4 @@
-"""A process that calls a function with a stdin, stdout and stderr of the test's choice, as a shell would start it."""
+"""A process that calls a function with streams of the test's choice, as a shell would start it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEADLINE_S = 30
 
 
 class Caller:
-    """A child that runs `function` and exits with what it returns. Its streams are pipes, or one terminal."""
+    """A child that runs `function` and exits with what it returns; its streams are pipes, or a terminal."""
 
     def __init__(self, function: Callable[[], int], *, terminal: bool = False) -> None:
         self.terminal = terminal

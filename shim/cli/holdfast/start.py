@@ -69,17 +69,7 @@ def _in_foreground(store: Store, options: Start) -> int:
             "start: several containers cannot be in the foreground; name one, or leave -a out"
         )
     try:
-        entry = store.open(options.operands[0])
-        record = entry.record()
-        if status_of(entry, record).is_alive:
-            raise HoldfastError(f'container "{record.name}": runs already; see "holdfast attach"')
-        return hold_launched(
-            entry,
-            record,
-            stdin=options.interactive and record.stdin,
-            sig_proxy=options.sig_proxy,
-            explain=options.explain,
-        )
+        return _hold(store, options)
     except StartFailed as error:
         tell(error)
         return error.exit_code

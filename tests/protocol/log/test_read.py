@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -6,11 +8,11 @@ from holdfast.protocol.log.read import Entry, Joiner, TailCounter, parse_line
 TIME = b"2026-01-02T03:04:05.013443244+00:00"
 
 
-def line(content, tag=b"F", stream=b"stdout"):
+def line(content: bytes, tag: bytes = b"F", stream: bytes = b"stdout") -> bytes:
     return b" ".join((TIME, stream, tag, content))
 
 
-def tail(lines, wanted):
+def tail(lines: list[bytes], wanted: int) -> list[bytes]:
     counter = TailCounter(wanted)
     start = len(lines)
     for place in range(len(lines) - 1, -1, -1):
@@ -20,19 +22,19 @@ def tail(lines, wanted):
     return lines[start:]
 
 
-def test_parse_line_reads_the_fields_and_leaves_the_content_alone():
+def test_parse_line_reads_the_fields_and_leaves_the_content_alone() -> None:
     assert Entry(TIME, b"stderr", True, b" a  b\r\0\xff ") == parse_line(
         line(b" a  b\r\0\xff ", stream=b"stderr")
     )
     assert Entry(TIME, b"stdout", False, b"") == parse_line(line(b"", b"P"))
 
 
-def test_parse_line_of_a_torn_one_is_none():
+def test_parse_line_of_a_torn_one_is_none() -> None:
     for torn in (b"", TIME, TIME + b" stdout", TIME + b" stdout F", TIME + b" stdout X x"):
         assert parse_line(torn) is None
 
 
-def test_joiner_puts_partial_lines_together_and_keeps_streams_apart():
+def test_joiner_puts_partial_lines_together_and_keeps_streams_apart() -> None:
     entries = [
         parse_line(text)
         for text in (line(b"a", b"P"), line(b"b"), line(b"e", stream=b"stderr"), line(b"c", b"P"))
@@ -42,7 +44,7 @@ def test_joiner_puts_partial_lines_together_and_keeps_streams_apart():
     )
 
 
-def test_joiner_puts_the_time_where_lines_begin_also_across_calls():
+def test_joiner_puts_the_time_where_lines_begin_also_across_calls() -> None:
     joiner = Joiner(with_time=True)
     assert [(b"stdout", TIME + b" a")] == joiner.join([parse_line(line(b"a", b"P"))])
     assert [(b"stdout", b"b\n" + TIME + b" c\n")] == joiner.join(
@@ -50,7 +52,7 @@ def test_joiner_puts_the_time_where_lines_begin_also_across_calls():
     )
 
 
-def test_tail_counts_lines_of_the_container_not_of_the_log():
+def test_tail_counts_lines_of_the_container_not_of_the_log() -> None:
     lines = [line(b"1"), line(b"2a", b"P"), line(b"2b"), line(b"3"), line(b"4", b"P")]
     assert [] == tail(lines, 0)
     assert lines[4:] == tail(lines, 1)
@@ -60,12 +62,12 @@ def test_tail_counts_lines_of_the_container_not_of_the_log():
 
 
 @given(st.lists(st.binary().filter(lambda text: b"\n" not in text)), st.integers(0, 9))
-def test_tail_of_full_lines_is_the_last_of_them(contents, wanted):
+def test_tail_of_full_lines_is_the_last_of_them(contents: list[bytes], wanted: int) -> None:
     lines = [line(content) for content in contents]
     assert lines[max(0, len(lines) - wanted) :] == tail(lines, wanted)
 
 
 @given(st.binary())
-def test_parse_line_of_anything_gives_an_entry_or_none(text):
+def test_parse_line_of_anything_gives_an_entry_or_none(text: str) -> None:
     entry = parse_line(text)
     assert entry is None or entry.content in text

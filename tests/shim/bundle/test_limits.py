@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -7,20 +10,23 @@ from holdfast.protocol.oci.config import CPU, DeviceRule, Memory, Pids, Rlimit
 from holdfast.shim.bundle.limits import devices, resources, rlimits
 from holdfast.shim.bundle.wishes import Wishes
 
+if TYPE_CHECKING:
+    from holdfast.protocol.oci.config import Resources
+
 MIB = 1 << 20
 
 
-def limits_of(**wishes):
+def limits_of(**wishes: int) -> Resources:
     return resources(Wishes(operands=[], **wishes), ())
 
 
-def test_nothing_asked_limits_nothing_but_devices():
+def test_nothing_asked_limits_nothing_but_devices() -> None:
     found = limits_of()
     assert (DeviceRule(allow=False, access="rwm"),) == found.devices
     assert (Memory(), CPU(), Pids()) == (found.memory, found.cpu, found.pids)
 
 
-def test_limits_are_those_asked_for():
+def test_limits_are_those_asked_for() -> None:
     found = limits_of(
         memory=64 * MIB, memory_swap=-1, memory_reservation=32 * MIB, cpus=500_000, pids_limit=7
     )
@@ -29,12 +35,12 @@ def test_limits_are_those_asked_for():
     assert Pids(limit=7) == found.pids
 
 
-def test_no_pids_limit_is_minus_one_as_for_docker():
+def test_no_pids_limit_is_minus_one_as_for_docker() -> None:
     assert Pids(limit=-1) == limits_of(pids_limit=0).pids
     assert Pids(limit=-1) == limits_of(pids_limit=-1).pids
 
 
-def test_a_sliver_of_a_processor_is_the_least_the_kernel_takes():
+def test_a_sliver_of_a_processor_is_the_least_the_kernel_takes() -> None:
     assert 1000 == limits_of(cpus=1).cpu.quota
 
 
@@ -50,12 +56,12 @@ def test_a_sliver_of_a_processor_is_the_least_the_kernel_takes():
         ),
     ],
 )
-def test_limits_that_contradict_each_other_are_told(wishes, sentence):
+def test_limits_that_contradict_each_other_are_told(wishes: dict[str, int], sentence: str) -> None:
     with pytest.raises(HoldfastError, match=sentence):
         limits_of(**wishes)
 
 
-def test_rlimits_are_read():
+def test_rlimits_are_read() -> None:
     assert (
         Rlimit(type="RLIMIT_NOFILE", soft=1024, hard=2048),
         Rlimit(type="RLIMIT_CORE", soft=0, hard=0),
@@ -66,12 +72,12 @@ def test_rlimits_are_read():
 @pytest.mark.parametrize(
     "text", ["files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-2", "core=\u0661"]
 )
-def test_rlimits_of_something_else_are_told(text):
+def test_rlimits_of_something_else_are_told(text: str) -> None:
     with pytest.raises(HoldfastError, match="--ulimit"):
         rlimits([text])
 
 
-def test_a_device_is_made_and_allowed_as_it_is_on_the_host():
+def test_a_device_is_made_and_allowed_as_it_is_on_the_host() -> None:
     ((device,), (rule,)) = devices(["/dev/full:/dev/mine:r"])
     status = os.stat("/dev/full")
     assert ("c", "/dev/mine", 1, 7) == (device.type, device.path, device.major, device.minor)
@@ -83,6 +89,6 @@ def test_a_device_is_made_and_allowed_as_it_is_on_the_host():
 @pytest.mark.parametrize(
     "text", ["", "/etc", "/no/such", "/dev/full:x", "/dev/full:/a:rwx", "/dev/full:/a:r:w", "/dev/full:"]
 )
-def test_what_is_no_device_is_told(text):
+def test_what_is_no_device_is_told(text: str) -> None:
     with pytest.raises(HoldfastError, match="--device"):
         devices([text])

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,11 +17,14 @@ from holdfast.shim.bundle.mounts import (
 )
 from holdfast.shim.bundle.wishes import Wishes
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 BIND = ("rbind", "rprivate", "nosuid", "nodev")
 TMPFS = ("nosuid", "nodev", "noexec")
 
 
-def bind(source, destination, *options):
+def bind(source: str, destination: str, *options: str) -> Mount:
     return Mount(type="bind", source=source, destination=destination, options=options)
 
 
@@ -33,11 +39,13 @@ def bind(source, destination, *options):
         ("/usr/..://mnt", bind("/", "/mnt", *BIND)),
     ],
 )
-def test_parse_volume_reads_what_docker_reads(text, expected):
+def test_parse_volume_reads_what_docker_reads(text: str, expected: object) -> None:
     assert expected == parse_volume(text)
 
 
-def test_parse_volume_takes_a_relative_source_from_where_we_are(tmp_path, monkeypatch):
+def test_parse_volume_takes_a_relative_source_from_where_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
     assert str(tmp_path / "data") == parse_volume("./data:/data").source
@@ -60,7 +68,7 @@ def test_parse_volume_takes_a_relative_source_from_where_we_are(tmp_path, monkey
         ("/us\0r:/a", "a NUL byte in a path"),
     ],
 )
-def test_parse_volume_of_something_else_is_told(text, sentence):
+def test_parse_volume_of_something_else_is_told(text: str, sentence: str) -> None:
     with pytest.raises(HoldfastError) as caught:
         parse_volume(text)
     assert sentence in str(caught.value)
@@ -83,7 +91,7 @@ def test_parse_volume_of_something_else_is_told(text, sentence):
         ),
     ],
 )
-def test_parse_mount_reads_keys(text, expected):
+def test_parse_mount_reads_keys(text: str, expected: object) -> None:
     assert expected == parse_mount(text)
 
 
@@ -97,18 +105,18 @@ def test_parse_mount_reads_keys(text, expected):
         ("src=/usr", "is not an absolute path"),
     ],
 )
-def test_parse_mount_of_something_else_is_told(text, sentence):
+def test_parse_mount_of_something_else_is_told(text: str, sentence: str) -> None:
     with pytest.raises(HoldfastError, match=sentence):
         parse_mount(text)
 
 
-def test_parse_tmpfs_keeps_defaults_that_are_not_contradicted():
+def test_parse_tmpfs_keeps_defaults_that_are_not_contradicted() -> None:
     assert (*TMPFS[:2], "exec", "size=1m") == parse_tmpfs("/mnt:exec,size=1m").options
     with pytest.raises(HoldfastError, match='"lowerdir=/" is not an option'):
         parse_tmpfs("/mnt:lowerdir=/")
 
 
-def test_wished_mounts_come_parents_first_and_replace_defaults():
+def test_wished_mounts_come_parents_first_and_replace_defaults() -> None:
     wishes = Wishes(operands=[], volume=["/usr:/a/b/c", "/usr:/a"], tmpfs=["/dev/shm:size=1m"])
     mounts = wished_mounts(wishes)
     assert ["/a", "/dev/shm", "/a/b/c"] == [mount.destination for mount in mounts]
@@ -117,12 +125,12 @@ def test_wished_mounts_come_parents_first_and_replace_defaults():
     assert "/dev" in kept
 
 
-def test_two_mounts_on_one_place_are_told():
+def test_two_mounts_on_one_place_are_told() -> None:
     with pytest.raises(HoldfastError, match='mount on "/a": is asked for twice'):
         wished_mounts(Wishes(operands=[], volume=["/usr:/a"], tmpfs=["/a"]))
 
 
-def test_a_label_for_selinux_is_refused_where_there_is_selinux(monkeypatch):
+def test_a_label_for_selinux_is_refused_where_there_is_selinux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.shim.bundle.mounts._SELINUX", os.devnull)
     with pytest.raises(HoldfastError, match="z and Z are for SELinux"):
         parse_volume("/usr:/a:Z")

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,22 +11,28 @@ from holdfast.shim.bundle.etc import Own, make_etc
 from holdfast.shim.bundle.hidden import unreadable_paths
 from holdfast.shim.bundle.rootfs import NOBODY, host_mounts, make_rootfs
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    HostEtc = tuple[Path, Path, Callable[..., list[str]]]
+
 pytestmark = pytest.mark.root
 
 OWN = Own(hostname="pearl", machine_id="0" * 32, host_network=False)
-SECRET = "canary"
+CANARY = "canary"
 
 
 @pytest.fixture
-def directory(tmp_path):
+def directory(tmp_path: Path) -> Iterator[int]:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield fd
     os.close(fd)
 
 
 @pytest.fixture
-def host_etc(tmp_path):
-    """A made-up /etc of a host, and the place for the container's."""
+def host_etc(tmp_path: Path) -> Iterator[HostEtc]:
+    """Make up an /etc of a host, and a place for the container's."""
     (tmp_path / "host").mkdir()
     (tmp_path / "etc").mkdir()
     host_fd, etc_fd = os.open(tmp_path / "host", os.O_RDONLY), os.open(tmp_path / "etc", os.O_RDONLY)
@@ -33,7 +42,7 @@ def host_etc(tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777])
-def test_a_rootfs_has_the_same_modes_whatever_the_umask(tmp_path, directory, umask):
+def test_a_rootfs_has_the_same_modes_whatever_the_umask(tmp_path: Path, directory: int, umask: int) -> None:
     before = os.umask(umask)
     try:
         make_rootfs(directory, b"rootfs", OWN)
@@ -56,7 +65,7 @@ def test_a_rootfs_has_the_same_modes_whatever_the_umask(tmp_path, directory, uma
     )
 
 
-def test_a_rootfs_has_the_top_level_of_the_host_and_empty_places(tmp_path, directory):
+def test_a_rootfs_has_the_top_level_of_the_host_and_empty_places(tmp_path: Path, directory: int) -> None:
     paths = make_rootfs(directory, b"rootfs", OWN)
     top = tmp_path / "rootfs"
     for name in ("bin", "lib", "sbin"):
@@ -71,7 +80,7 @@ def test_a_rootfs_has_the_top_level_of_the_host_and_empty_places(tmp_path, direc
     assert "" == (top / "etc/resolv.conf").read_text()
 
 
-def test_mounts_of_the_host_are_read_only_and_in_nobodys_name_where_that_can_be():
+def test_mounts_of_the_host_are_read_only_and_in_nobodys_name_where_that_can_be() -> None:
     mapped, plain = host_mounts(("/usr", "/lib"), {"/usr"})
     for mount in (mapped, plain):
         assert {"rbind", "rro", "rnosuid", "rnodev"} <= set(mount.options)
@@ -82,42 +91,42 @@ def test_mounts_of_the_host_are_read_only_and_in_nobodys_name_where_that_can_be(
     assert () == plain.uid_mappings
 
 
-def plant_private(path):
-    path.write_text(SECRET)
+def plant_private(path: Path) -> None:
+    path.write_text(CANARY)
     path.chmod(0o600)
 
 
-def plant_group_readable(path):
-    path.write_text(SECRET)
+def plant_group_readable(path: Path) -> None:
+    path.write_text(CANARY)
     path.chmod(0o640)
 
 
-def plant_link_out(path):
-    (path.parent / "shadow").write_text(SECRET)
+def plant_link_out(path: Path) -> None:
+    (path.parent / "shadow").write_text(CANARY)
     path.symlink_to("shadow")
 
 
-def plant_absolute_link(path):
-    (path.parent / "secret").write_text(SECRET)
+def plant_absolute_link(path: Path) -> None:
+    (path.parent / "secret").write_text(CANARY)
     path.symlink_to(path.parent / "secret")
 
 
-def plant_fifo(path):
+def plant_fifo(path: Path) -> None:
     os.mkfifo(path, 0o644)
 
 
-def plant_endless_device(path):
+def plant_endless_device(path: Path) -> None:
     os.mknod(path, 0o20666, os.makedev(1, 5))
 
 
-def plant_huge(path):
+def plant_huge(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(20 << 30)
 
 
-def plant_directory(path):
+def plant_directory(path: Path) -> None:
     path.mkdir()
-    (path / "file").write_text(SECRET)
+    (path / "file").write_text(CANARY)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,9 @@ def plant_directory(path):
     ],
 )
 @pytest.mark.parametrize("name", ["passwd", "ld.so.conf.d/x.conf"])
-def test_what_is_not_public_is_left_out_of_etc(host_etc, plant, name):
+def test_what_is_not_public_is_left_out_of_etc(
+    host_etc: HostEtc, plant: Callable[[Path], None], name: str
+) -> None:
     host, made, make = host_etc
     (host / "ld.so.conf.d").mkdir()
     plant(host / name)
@@ -142,13 +153,13 @@ def test_what_is_not_public_is_left_out_of_etc(host_etc, plant, name):
     assert not os.path.lexists(made / name)
 
 
-def test_control_a_public_file_and_a_link_into_usr_get_into_etc(host_etc):
+def test_control_a_public_file_and_a_link_into_usr_get_into_etc(host_etc: HostEtc) -> None:
     host, made, make = host_etc
     (host / "passwd").write_text("users")
     (host / "os-release").symlink_to("../usr/lib/os-release")
     (host / "ld.so.conf.d").mkdir()
     (host / "ld.so.conf.d/x.conf").write_text("libs")
-    (host / "shadow").write_text(SECRET)
+    (host / "shadow").write_text(CANARY)
     make()
     assert "users" == (made / "passwd").read_text()
     assert "libs" == (made / "ld.so.conf.d/x.conf").read_text()
@@ -156,7 +167,7 @@ def test_control_a_public_file_and_a_link_into_usr_get_into_etc(host_etc):
     assert not (made / "shadow").exists()
 
 
-def test_directories_to_mount_get_empty_ones(host_etc):
+def test_directories_to_mount_get_empty_ones(host_etc: HostEtc) -> None:
     host, made, make = host_etc
     (host / "ssl/certs").mkdir(parents=True)
     (host / "ssl/private").mkdir()
@@ -166,7 +177,9 @@ def test_directories_to_mount_get_empty_ones(host_etc):
     assert not os.path.lexists(made / "alternatives")
 
 
-def test_names_of_the_host_come_only_with_its_network(host_etc, monkeypatch, tmp_path):
+def test_names_of_the_host_come_only_with_its_network(
+    host_etc: HostEtc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     host, made, make = host_etc
     (host / "hosts").write_text("192.0.2.1 intranet\n")
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
@@ -176,7 +189,7 @@ def test_names_of_the_host_come_only_with_its_network(host_etc, monkeypatch, tmp
     assert "nameserver 192.0.2.53\n" == (made / "resolv.conf").read_text()
 
 
-def test_unreadable_paths_are_found_and_directories_count_as_a_whole(tmp_path):
+def test_unreadable_paths_are_found_and_directories_count_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/public").touch(0o644)
     (tmp_path / "a/b/private").touch(0o640)

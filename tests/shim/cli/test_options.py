@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import msgspec
 import pytest
 
@@ -49,11 +51,11 @@ COMMAND = Command(
         (["--env="], Wanted(operands=[], env=[""])),
     ],
 )
-def test_parse_takes_what_people_type(words, expected):
+def test_parse_takes_what_people_type(words: list[str], expected: object) -> None:
     assert expected == parse(COMMAND, words)
 
 
-def test_parse_of_a_command_that_takes_no_other_finds_options_behind_operands():
+def test_parse_of_a_command_that_takes_no_other_finds_options_behind_operands() -> None:
     command = COMMAND._replace(trailing=False)
     assert Wanted(operands=["a", "b", "-t"], tty=True) == parse(command, ["a", "-t", "b", "--", "-t"])
 
@@ -69,13 +71,13 @@ def test_parse_of_a_command_that_takes_no_other_finds_options_behind_operands():
         (["--tty=maybe"], 'try: --tty: "maybe" is not true or false'),
     ],
 )
-def test_parse_of_a_mistake_tells_it_in_a_sentence(words, sentence):
+def test_parse_of_a_mistake_tells_it_in_a_sentence(words: list[str], sentence: str) -> None:
     with pytest.raises(HoldfastError) as caught:
         parse(COMMAND, words)
     assert sentence == str(caught.value)
 
 
-def test_parse_counts_operands():
+def test_parse_counts_operands() -> None:
     command = COMMAND._replace(least=1, most=1, operands="CONTAINER", trailing=False)
     with pytest.raises(HoldfastError, match="try: CONTAINER is missing; see"):
         parse(command, [])
@@ -83,7 +85,7 @@ def test_parse_counts_operands():
         parse(command, ["a", "b"])
 
 
-def test_help_shows_every_option_in_lines_that_fit():
+def test_help_shows_every_option_in_lines_that_fit() -> None:
     with pytest.raises(HelpWanted) as caught:
         parse(COMMAND, ["-i", "--help"])
     assert COMMAND == caught.value.command

@@ -1,11 +1,14 @@
 """The caller's side of a container, with the test in the shim's place."""
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
 import termios
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.caller import Caller, read_rest, read_until
@@ -13,18 +16,25 @@ from support.caller import Caller, read_rest, read_until
 from holdfast.protocol import attach
 from holdfast.shim.cli.session import Ended, Session, Ways
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    MakeShim = Callable[..., "Shim"]
+
 LEFT, OUTPUT_GONE = 70, 71
 
 
 class Shim:
     """The other ends of the sockets, and a caller that holds on to them."""
 
-    def __init__(self, *, stdin=True, terminal=False, proxy=True, keys="ctrl-p,ctrl-q"):
+    def __init__(
+        self, *, stdin: bool = True, terminal: bool = False, proxy: bool = True, keys: str = "ctrl-p,ctrl-q"
+    ) -> None:
         self.client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.news, their_news = socket.socketpair()
         self.told, telling = os.pipe()
 
-        def call():
+        def call() -> int:
             self.client.close()
             self.news.close()
             session = Session(
@@ -37,7 +47,7 @@ class Shim:
                 )
             )
 
-            def on_news(piece):
+            def on_news(piece: bytes) -> bool:
                 if piece == b"started":
                     session.started()
                 return bool(piece)
@@ -58,25 +68,25 @@ class Shim:
         os.close(telling)
         read_until(self.told, b"ready\n")
 
-    def write(self, content, stream=attach.STDOUT):
+    def write(self, content: bytes, stream: int = attach.STDOUT) -> None:
         for packet in attach.packets(stream, content):
             self.client.send(packet)
 
-    def end(self):
+    def end(self) -> None:
         self.client.close()
         self.news.close()
 
-    def close(self):
+    def close(self) -> None:
         self.end()
         self.caller.close()
         os.close(self.told)
 
 
 @pytest.fixture
-def shim():
-    opened = []
+def shim() -> Iterator[MakeShim]:
+    opened: list[Shim] = []
 
-    def make(**options):
+    def make(**options: Any) -> Shim:  # noqa: ANN401
         opened.append(Shim(**options))
         return opened[-1]
 
@@ -85,7 +95,7 @@ def shim():
         one.close()
 
 
-def test_streams_come_out_unmixed_and_in_order(shim):
+def test_streams_come_out_unmixed_and_in_order(shim: MakeShim) -> None:
     held = shim()
     held.write(b"out 1\n")
     held.write(b"err 1\n", attach.STDERR)
@@ -96,7 +106,7 @@ def test_streams_come_out_unmixed_and_in_order(shim):
     assert 0 == held.caller.wait()
 
 
-def test_input_goes_in_and_its_end_too(shim):
+def test_input_goes_in_and_its_end_too(shim: MakeShim) -> None:
     held = shim()
     os.write(held.caller.stdin, b"typed")
     assert b"typed" == held.client.recv(attach.INPUT_MAX)
@@ -106,7 +116,7 @@ def test_input_goes_in_and_its_end_too(shim):
     assert b"still heard\n" == read_until(held.caller.stdout, b"\n")
 
 
-def test_without_interactive_nothing_goes_in(shim):
+def test_without_interactive_nothing_goes_in(shim: MakeShim) -> None:
     held = shim(stdin=False)
     os.write(held.caller.stdin, b"typed")
     held.write(b"x")
@@ -116,7 +126,7 @@ def test_without_interactive_nothing_goes_in(shim):
         held.client.recv(attach.INPUT_MAX)
 
 
-def test_output_is_read_while_input_waits_for_room(shim):
+def test_output_is_read_while_input_waits_for_room(shim: MakeShim) -> None:
     """A program that writes much and reads late: whoever waits for it to read must go on reading."""
     held = shim()
     feeding = threading.Thread(target=lambda: os.write(held.caller.stdin, b"i" * (4 << 20)))
@@ -134,7 +144,7 @@ def test_output_is_read_while_input_waits_for_room(shim):
     feeding.join()
 
 
-def test_much_output_loses_nothing(shim):
+def test_much_output_loses_nothing(shim: MakeShim) -> None:
     held = shim()
     content = b"".join(b"%d\n" % number for number in range(200_000))
     writing = threading.Thread(target=lambda: (held.write(content), held.end()))
@@ -144,14 +154,14 @@ def test_much_output_loses_nothing(shim):
     assert 0 == held.caller.wait()
 
 
-def test_output_that_nobody_reads_any_more_is_told(shim):
+def test_output_that_nobody_reads_any_more_is_told(shim: MakeShim) -> None:
     held = shim()
     held.caller.close_stdout()
     held.write(b"x")
     assert OUTPUT_GONE == held.caller.wait()
 
 
-def test_signals_are_passed_on_and_early_ones_wait_for_the_start(shim):
+def test_signals_are_passed_on_and_early_ones_wait_for_the_start(shim: MakeShim) -> None:
     held = shim()
     held.caller.send(signal.SIGTERM)
     held.write(b"x")
@@ -163,10 +173,10 @@ def test_signals_are_passed_on_and_early_ones_wait_for_the_start(shim):
     read_until(held.told, b"signal 1\n")
 
 
-def test_three_interrupts_in_a_row_leave_the_container(shim):
+def test_three_interrupts_in_a_row_leave_the_container(shim: MakeShim) -> None:
     held = shim()
     held.news.send(b"started")
-    for count in range(2):
+    for _ in range(2):
         held.caller.send(signal.SIGINT)
         read_until(held.told, b"signal 2\n")
     held.caller.send(signal.SIGINT)
@@ -174,13 +184,13 @@ def test_three_interrupts_in_a_row_leave_the_container(shim):
     assert b"left the container running" in read_rest(held.caller.stderr)
 
 
-def test_without_sig_proxy_a_signal_is_for_us(shim):
+def test_without_sig_proxy_a_signal_is_for_us(shim: MakeShim) -> None:
     held = shim(proxy=False)
     held.caller.send(signal.SIGTERM)
     assert -signal.SIGTERM == held.caller.wait()
 
 
-def test_a_terminal_is_raw_meanwhile_and_restored_at_the_end(shim):
+def test_a_terminal_is_raw_meanwhile_and_restored_at_the_end(shim: MakeShim) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     os.write(held.caller.ptm, b"\x03\r\x1a")
@@ -192,7 +202,7 @@ def test_a_terminal_is_raw_meanwhile_and_restored_at_the_end(shim):
     assert held.caller.mode == termios.tcgetattr(held.caller.ptm)
 
 
-def wait_until_raw(held):
+def wait_until_raw(held: Shim) -> None:
     deadline = time.monotonic() + 10
     while termios.tcgetattr(held.caller.ptm)[3] & termios.ICANON:
         assert time.monotonic() < deadline
@@ -200,7 +210,7 @@ def wait_until_raw(held):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
-def test_a_signal_while_raw_restores_the_terminal_and_ends_us(shim, number):
+def test_a_signal_while_raw_restores_the_terminal_and_ends_us(shim: MakeShim, number: int) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     held.caller.send(number)
@@ -208,7 +218,7 @@ def test_a_signal_while_raw_restores_the_terminal_and_ends_us(shim, number):
     assert termios.tcgetattr(held.caller.ptm)[3] & termios.ICANON
 
 
-def test_a_stopped_caller_gives_the_terminal_back_and_takes_it_again(shim):
+def test_a_stopped_caller_gives_the_terminal_back_and_takes_it_again(shim: MakeShim) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     held.caller.send(signal.SIGTSTP)
@@ -220,7 +230,7 @@ def test_a_stopped_caller_gives_the_terminal_back_and_takes_it_again(shim):
     assert b"x" == held.client.recv(attach.INPUT_MAX)
 
 
-def test_detach_keys_leave_and_what_was_typed_before_goes_in(shim):
+def test_detach_keys_leave_and_what_was_typed_before_goes_in(shim: MakeShim) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     os.write(held.caller.ptm, b"a\x10")
@@ -230,7 +240,7 @@ def test_detach_keys_leave_and_what_was_typed_before_goes_in(shim):
     assert termios.tcgetattr(held.caller.ptm)[3] & termios.ICANON
 
 
-def test_a_new_size_of_the_terminal_is_passed_on(shim):
+def test_a_new_size_of_the_terminal_is_passed_on(shim: MakeShim) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     termios.tcsetwinsize(held.caller.ptm, (33, 99))

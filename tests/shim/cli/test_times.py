@@ -1,4 +1,6 @@
-import datetime
+from __future__ import annotations
+
+import datetime as dt
 import time
 
 import pytest
@@ -22,12 +24,12 @@ NOW = 1_800_000_000 * SECOND
         ("1m0.5s", 60.5),
     ],
 )
-def test_parse_duration_reads_units(text, seconds):
+def test_parse_duration_reads_units(text: str, seconds: float) -> None:
     assert int(seconds * SECOND) == parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "m", "10x", "1h30", "-5m", "1 h", "٣s", "1..5s", "9" * 30])
-def test_parse_duration_of_something_else_is_told(text):
+def test_parse_duration_of_something_else_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration; allowed"):
         parse_duration(text)
 
@@ -45,11 +47,11 @@ def test_parse_duration_of_something_else_is_told(text):
         ("2024-02-29T12:00:00.123456789Z", 1_709_208_000 * SECOND + 123_456_789),
     ],
 )
-def test_parse_moment_reads_what_docker_reads(text, expected):
+def test_parse_moment_reads_what_docker_reads(text: str, expected: object) -> None:
     assert expected == parse_moment(text, NOW)
 
 
-def test_parse_moment_without_a_zone_is_local_time(monkeypatch):
+def test_parse_moment_without_a_zone_is_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "XYZ-2")
     time.tzset()
     try:
@@ -64,24 +66,28 @@ def test_parse_moment_without_a_zone_is_local_time(monkeypatch):
     "text",
     ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01X", "2024-1-1-1", "-5m"],
 )
-def test_parse_moment_of_something_else_is_told(text):
+def test_parse_moment_of_something_else_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time; allowed"):
         parse_moment(text, NOW)
 
 
 @given(st.text(max_size=40))
-def test_parse_moment_of_anything_gives_a_moment_or_a_sentence(text):
+def test_parse_moment_of_anything_gives_a_moment_or_a_sentence(text: str) -> None:
     try:
         parse_moment(text, NOW)
     except ValueError as error:
-        assert "is not a time" in str(error)
+        sentence = str(error)
+        assert "is not a time" in sentence
 
 
-@given(st.datetimes(timezones=st.just(datetime.UTC), min_value=datetime.datetime(1, 1, 1)))
-def test_parse_rfc3339_agrees_with_the_standard_library(moment):
-    seconds = (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(
-        microseconds=1
+@given(
+    st.datetimes(
+        timezones=st.just(dt.UTC),
+        min_value=dt.datetime(1, 1, 1),  # noqa: DTZ001  # hypothesis wants it so
     )
+)
+def test_parse_rfc3339_agrees_with_the_standard_library(moment: dt.datetime) -> None:
+    seconds = (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
     assert seconds * 1000 == parse_rfc3339(moment.isoformat())
 
 
@@ -99,5 +105,5 @@ def test_parse_rfc3339_agrees_with_the_standard_library(moment):
         (800 * 86400, "2 years"),
     ],
 )
-def test_shown_duration_is_rough(seconds, text):
+def test_shown_duration_is_rough(seconds: float, text: str) -> None:
     assert text == shown_duration(int(seconds * SECOND))

@@ -1,22 +1,29 @@
+from __future__ import annotations
+
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.shim.store.remove import remove_tree
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def parent(tmp_path):
+def parent(tmp_path: Path) -> Iterator[int]:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield fd
     os.close(fd)
 
 
-def test_a_tree_with_everything_in_it_goes(tmp_path, parent):
+def test_a_tree_with_everything_in_it_goes(tmp_path: Path, parent: int) -> None:
     top = tmp_path / "top"
     (top / "a/b/c").mkdir(parents=True)
     (top / "a/b/c/file").touch()
@@ -30,11 +37,11 @@ def test_a_tree_with_everything_in_it_goes(tmp_path, parent):
     assert [] == list(tmp_path.iterdir())
 
 
-def test_what_is_not_there_is_no_error(parent):
+def test_what_is_not_there_is_no_error(parent: int) -> None:
     remove_tree(parent, b"nothing")
 
 
-def test_a_tree_deeper_than_any_recursion_or_descriptor_table_goes(tmp_path, parent):
+def test_a_tree_deeper_than_any_recursion_or_descriptor_table_goes(tmp_path: Path, parent: int) -> None:
     (tmp_path / "top").mkdir()
     fd = os.open(tmp_path / "top", os.O_RDONLY)
     for _ in range(3000):
@@ -47,7 +54,7 @@ def test_a_tree_deeper_than_any_recursion_or_descriptor_table_goes(tmp_path, par
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_link_to_a_directory_is_not_followed(tmp_path, parent):
+def test_a_link_to_a_directory_is_not_followed(tmp_path: Path, parent: int) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/file").write_text("data")
     (tmp_path / "top/rootfs").mkdir(parents=True)
@@ -58,7 +65,7 @@ def test_a_link_to_a_directory_is_not_followed(tmp_path, parent):
 
 
 @pytest.mark.parametrize("name", ["mnt", "with space\n"])
-def test_a_bind_mount_below_is_told_and_nothing_is_removed(tmp_path, parent, name):
+def test_a_bind_mount_below_is_told_and_nothing_is_removed(tmp_path: Path, parent: int, name: str) -> None:
     precious, target = tmp_path / "precious", tmp_path / "top/rootfs" / name
     precious.mkdir()
     (precious / "file").write_text("data")
@@ -75,7 +82,9 @@ def test_a_bind_mount_below_is_told_and_nothing_is_removed(tmp_path, parent, nam
     remove_tree(parent, b"top")
 
 
-def test_a_mount_that_comes_after_the_look_is_not_entered(tmp_path, parent, monkeypatch):
+def test_a_mount_that_comes_after_the_look_is_not_entered(
+    tmp_path: Path, parent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The look at the mount table is patched out: the kernel alone must keep the removal on its side."""
     precious, target = tmp_path / "precious", tmp_path / "top/rootfs/mnt"
     precious.mkdir()
@@ -94,7 +103,7 @@ def test_a_mount_that_comes_after_the_look_is_not_entered(tmp_path, parent, monk
     assert ["precious"] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_a_file_that_cannot_be_removed_is_told_and_a_later_try_goes_on(tmp_path, parent):
+def test_a_file_that_cannot_be_removed_is_told_and_a_later_try_goes_on(tmp_path: Path, parent: int) -> None:
     stubborn = tmp_path / "top/a/b/immutable"
     stubborn.parent.mkdir(parents=True)
     stubborn.touch()

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from holdfast.protocol.errors import HoldfastError
@@ -7,18 +9,18 @@ BAD_NAMES = ["", ".", "..", "a/b", "-a", "_a", "a b", "a\n", "a\0", "é", "\u043
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_check_name_of_a_bad_one_tells_it_without_control_characters(name):
+def test_check_name_of_a_bad_one_tells_it_without_control_characters(name: str) -> None:
     with pytest.raises(HoldfastError, match="invalid container name") as caught:
         check_name(name)
     assert str(caught.value).isprintable()
 
 
-def test_a_name_cannot_be_taken_for_an_id():
+def test_a_name_cannot_be_taken_for_an_id() -> None:
     with pytest.raises(HoldfastError, match="reads as an id"):
         check_name(new_id())
 
 
-def test_new_ids_differ_and_are_ids():
+def test_new_ids_differ_and_are_ids() -> None:
     first, second = new_id(), new_id()
     assert first != second
     assert is_id(first)
@@ -27,7 +29,7 @@ def test_new_ids_differ_and_are_ids():
     assert not is_id(first + "\n")
 
 
-def test_random_names_are_names_and_many():
+def test_random_names_are_names_and_many() -> None:
     names = {random_name() for _ in range(200)}
     assert all(is_name(name) for name in names)
     assert len(names) > 150
