@@ -20,7 +20,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.runtime.sys import files
 from holdfast.runtime.sys.call import ACCEPT_ANY, CallFailed, Out, number_of, operation_of
@@ -41,6 +41,13 @@ _BATCH_UNITS = 32
 _RESOLVE = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_MAGICLINKS
 _DIRECTORY_MODE = 0o755
 _FILE_MODE = 0o644
+
+
+class Found(NamedTuple):
+    """What is at a path: an open descriptor, the caller's to close, and what the kernel says of it."""
+
+    fd: Value
+    stat: files.Stat
 
 
 class Rootfs:
@@ -68,33 +75,38 @@ class Rootfs:
         """Open what is there, with the next batch."""
         return self.x.do(self._lookup(path, flags, resolve))
 
-    def find_all(self, paths: Sequence[bytes], flags: int = files.O_PATH) -> list[Value | None]:
-        """Open each path, all in one batch; None stands for one that does not exist. Raises CallFailed."""
-        calls = [self._lookup(path, flags, 0) for path in paths]
-        found = [self.x.do(call.accepting(ACCEPT_ANY)) for call in calls]
+    def find_all(self, paths: Sequence[bytes], flags: int = files.O_PATH) -> list[Found | None]:
+        """Open each path and ask what it is, all in one batch; None stands for one that does not exist.
+
+        Raises CallFailed for anything else that prevents it.
+        """
+        looks = []
+        for path in paths:
+            call, status = self._lookup(path, flags, 0), files.new_stat()
+            fd = self.x.do(call.accepting(ACCEPT_ANY))
+            # If there is no descriptor, this fails too, and nobody asks why.
+            self.x.do(files.statx(fd, b"", status).accepting(ACCEPT_ANY))
+            looks.append((path, call, fd, status))
         self.x.flush()
-        looked = zip(paths, calls, found, strict=True)
-        return [self._settled(path, flags, call, fd) for path, call, fd in looked]
+        return [self._settled(path, flags, call, fd, status) for path, call, fd, status in looks]
 
     def read_file(self, path: bytes, limit: int) -> bytes:
         """Return at most `limit` bytes of a file; none if it is missing, or is anything but a regular file.
 
         Not blocking: a fifo in the file's place must not hold the runtime up.
         """
-        (fd,) = self.find_all([path], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        if fd is None:
+        (found,) = self.find_all([path], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        if found is None:
             return b""
-        status, content = files.new_stat(), bytearray()
-        self.x.do(files.statx(fd, b"", status))
-        self.x.flush()
-        while stat.S_ISREG(files.Stat.of(status).mode):
+        content = bytearray()
+        while stat.S_ISREG(found.stat.mode):
             out = Out(limit - len(content))
-            count = self.x.do(files.read(fd, out))
+            count = self.x.do(files.read(found.fd, out))
             self.x.flush()
             if not number_of(count):
                 break
             content += out.data[: number_of(count)]
-        self.x.do(files.close(fd))
+        self.x.do(files.close(found.fd))
         return bytes(content)
 
     def directory(self, path: bytes, *, resolve: int = 0) -> Value:
@@ -121,20 +133,27 @@ class Rootfs:
     def _lookup(self, path: bytes, flags: int, resolve: int) -> Call:
         return files.openat2(self.fd, path.lstrip(b"/") or b".", flags, resolve=_RESOLVE | resolve)
 
-    def _settled(self, path: bytes, flags: int, call: Call, fd: Value) -> Value | None:
+    def _settled(self, path: bytes, flags: int, call: Call, fd: Value, status: Out) -> Found | None:
         error = -number_of(fd)
-        if error <= 0:
-            return fd
         if error == errno.ENOENT:
             return None
-        if error != errno.EAGAIN:
+        if error == errno.EAGAIN:
+            return self._find_again(path, flags)
+        if error > 0:
             raise self._failed(call, error)
+        return Found(fd, files.Stat.of(status))
+
+    def _find_again(self, path: bytes, flags: int) -> Found | None:
         try:
-            return self.open(path, flags)
+            fd = self.open(path, flags)
         except CallFailed as failed:
             if failed.errno == errno.ENOENT:
                 return None
             raise
+        status = files.new_stat()
+        self.x.do(files.statx(fd, b"", status))
+        self.x.flush()
+        return Found(fd, files.Stat.of(status))
 
     def _failed(self, call: Call, error: int) -> CallFailed:
         return CallFailed(error, operation_of(call, self.x.subject), call)

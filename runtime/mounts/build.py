@@ -55,8 +55,8 @@ class _Target(NamedTuple):
     """Where a mount goes, with what the kernel says of it once the calls have been carried out."""
 
     entry: Entry
+    fd: Value
     filesystem: Out
-    status: Out
 
 
 class _Work:
@@ -85,7 +85,7 @@ class _Work:
 
     def check_targets(self) -> None:
         """Raise ConfigError for a destination that a link has led into a procfs."""
-        for entry, filesystem, _ in self.targets.values():
+        for entry, _, filesystem in self.targets.values():
             on_procfs = files.filesystem_of(filesystem) == files.PROC_SUPER_MAGIC
             if on_procfs and not (entry.at_proc or entry.in_proc):
                 why = "cannot be mounted because it is inside /proc"
@@ -104,10 +104,16 @@ class _Work:
             return ConfigError([Problem(f"{entry.field}.destination", entry.destination, allowed)])
         if error.errno == errno.EINVAL and error.call.name == "move_mount":
             source = self.sources.binds.get(entry.field)
-            if source and target.status.data and source.is_directory != _is_directory(target.status):
+            if source and source.is_directory != self._is_directory(target.fd):
                 # Docker looks for "not a directory", and explains.
                 return HoldfastError(f"{entry.about}: {os.strerror(errno.ENOTDIR)}")
         return error
+
+    def _is_directory(self, target: Value) -> bool:
+        status = files.new_stat()
+        self.x.do(files.statx(target, b"", status))
+        self.x.flush()
+        return stat.S_ISDIR(files.Stat.of(status).mode)
 
     def _bind(self, entry: Entry) -> Value:
         source = self.sources.binds[entry.field]
@@ -155,10 +161,9 @@ class _Work:
         return self._opened(entry, self.rootfs.file(entry.destination, nofollow=entry.nofollow))
 
     def _opened(self, entry: Entry, target: Value) -> Value:
-        status, filesystem = files.new_stat(), Out(files.STATFS_SIZE)
-        self.targets[entry.field] = _Target(entry, filesystem, status)
+        filesystem = Out(files.STATFS_SIZE)
+        self.targets[entry.field] = _Target(entry, target, filesystem)
         self.x.do(files.fstatfs(target, filesystem))
-        self.x.do(files.statx(target, b"", status))
         return target
 
     def _attach(self, entry: Entry, tree: Arg, target: Value) -> Value:
@@ -166,7 +171,3 @@ class _Work:
         for one in entry.propagation:
             propagation.apply(self.x, tree, one)
         return self.x.do(files.close(target))
-
-
-def _is_directory(status: Out) -> bool:
-    return stat.S_ISDIR(files.Stat.of(status).mode)

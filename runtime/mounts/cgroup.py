@@ -51,7 +51,7 @@ class Hierarchy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hierarchies_of(host: Host, places: Iterable[PlannedPlace]) -> tuple[Hierarchy, ...]:
-    """Return the hierarchies, if there are others than the unified one, with the container's place in each."""
+    """Return the hierarchies, if the unified one is not alone, with the container's place in each."""
     if host.mode == UNIFIED_ALONE:
         return ()
     paths = {place.mount: place.path for place in places}

@@ -145,7 +145,7 @@ def make_devices(x: Executor, rootfs: Rootfs, plan: DevicesPlan, sources: Source
     _replace_ptmx(x, dev, has_ptmx)
     if kcore is not None:
         x.do(files.symlinkat(_KCORE, dev, b"core").accepting(errno.EEXIST))
-        x.do(files.close(kcore))
+        x.do(files.close(kcore.fd))
     if not plan.bound:  # an owner of the host's node is none of the container's business
         _set_owners(x, made)
     for directory in directories.values():

@@ -74,9 +74,6 @@ def options_for_target(x: Executor, rootfs: Rootfs, entry: Entry, what: Filesyst
     (hidden,) = rootfs.find_all([entry.destination], files.O_DIRECTORY_PATH)
     if hidden is None:
         return what
-    status = files.new_stat()
-    x.do(files.statx(hidden, b"", status))
-    x.do(files.close(hidden))
-    x.flush()
-    mode = b"%o" % (files.Stat.of(status).mode & 0o7777)
+    x.do(files.close(hidden.fd))
+    mode = b"%o" % (hidden.stat.mode & 0o7777)
     return msgspec.structs.replace(what, options=(*what.options, (b"mode", mode)))

@@ -84,10 +84,6 @@ def _look(x: Executor, rootfs: Rootfs, paths: Sequence[bytes]) -> Iterator[tuple
     for begin in range(0, len(paths), _PER_BATCH):
         some = paths[begin : begin + _PER_BATCH]
         x.subject = "look for the paths to mask and to make read-only"
-        found = [(path, fd) for path, fd in zip(some, rootfs.find_all(some), strict=True) if fd is not None]
-        statuses = [files.new_stat() for _ in found]
-        for (_, fd), status in zip(found, statuses, strict=True):
-            x.do(files.statx(fd, b"", status))
-        x.flush()
-        for (path, fd), status in zip(found, statuses, strict=True):
-            yield path, fd, stat.S_ISDIR(files.Stat.of(status).mode)
+        for path, found in zip(some, rootfs.find_all(some), strict=True):
+            if found is not None:
+                yield path, found.fd, stat.S_ISDIR(found.stat.mode)

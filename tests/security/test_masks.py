@@ -118,7 +118,7 @@ def test_descriptor_of_the_swap_does_not_help(rootfs: Path) -> None:
         os.rename(rootfs / "etc/two", rootfs / "etc/one")
         assert found[0] is not None
         null = made.sources.null.tree
-        made.x.do(mount.move_mount(null, found[0]))
+        made.x.do(mount.move_mount(null, found[0].fd))
         made.x.flush()
         assert "other" == made.path("/etc/one").read_text()
         assert b"" == made.path("/etc/moved").read_bytes()
