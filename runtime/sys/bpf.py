@@ -1,9 +1,9 @@
 """bpf(2): programs that the kernel runs on behalf of a cgroup.
 
-One system call, whose first argument says what is wanted and whose second is a structure that differs with it. A
-program is loaded first, when the kernel's verifier proves that it ends and touches nothing that it may not; then it
-is attached to a cgroup by the descriptors of both. It stays attached until it is detached or the cgroup is removed,
-whoever closes the descriptors.
+One system call, whose first argument says what is wanted and whose second is a structure that differs with
+it. A program is loaded first, when the kernel's verifier proves that it ends and touches nothing that it may
+not; then it is attached to a cgroup by the descriptors of both. It stays attached until it is detached or
+the cgroup is removed, whoever closes the descriptors.
 
 Source: bpf(2); the kernel's include/uapi/linux/bpf.h, union bpf_attr.
 """
@@ -38,15 +38,15 @@ _PROG_QUERY = 16
 def prog_load(program: bytes, license_name: bytes) -> Call:
     """Have a device program verified; the result is a descriptor of it. Source: bpf(2), BPF_PROG_LOAD."""
     count = len(program) // INSTRUCTION_SIZE
-    # Type, count, addresses of the program and of its licence, no log of the verifier; then the attach type.
-    fixed = struct.pack("=II16xII8xII16xII", PROG_TYPE_CGROUP_DEVICE, count, 0, 0, 0, 0, 0, ATTACH_CGROUP_DEVICE)
+    # Type, count, two addresses that are filled in; no log, no name; what it will be attached as.
+    fixed = struct.pack("=II60xI", PROG_TYPE_CGROUP_DEVICE, count, ATTACH_CGROUP_DEVICE)
     attributes = Struct(fixed, (Member(8, 8, program), Member(16, 8, license_name + b"\0")))
     args = (_PROG_LOAD, attributes, len(fixed))
     return Call(NUMBERS["bpf"], "bpf", args, f"load a device program of {count} instructions")
 
 
 def prog_attach(cgroup: Arg, program: Arg, flags: int, *, replaced: Arg = 0) -> Call:
-    """Attach a device program to a cgroup; with F_REPLACE in place of `replaced`. Source: bpf(2), BPF_PROG_ATTACH."""
+    """Attach a device program to a cgroup, with F_REPLACE instead of one. Source: bpf(2)."""
     fixed = struct.pack("=5I", 0, 0, ATTACH_CGROUP_DEVICE, flags, 0)
     attributes = Struct(fixed, (Member(0, 4, cgroup), Member(4, 4, program), Member(16, 4, replaced)))
     return Call(NUMBERS["bpf"], "bpf", (_PROG_ATTACH, attributes, len(fixed)), "attach a device program")

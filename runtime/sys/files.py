@@ -14,6 +14,8 @@ from holdfast.runtime.sys.call import Arg, Call, Out, Value, cstring, shown
 from holdfast.runtime.sys.numbers import AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, NUMBERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast.runtime.sys.call import Executor
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
@@ -26,6 +28,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 F_DUPFD_CLOEXEC = 1030
+_DT_DIR = 4
 STATX_SIZE = 256
 STATX_BASIC_STATS = 0x7FF
 STATX_MNT_ID = 0x1000
@@ -85,14 +88,22 @@ def getdents64(directory: Arg, out: Out) -> Call:
 
 def names_in(entries: bytes) -> list[bytes]:
     """Return the names in what getdents64 gave, without `.` and `..`. Source: getdents(2), linux_dirent64."""
-    names, place = [], 0
+    return [name for name, _ in _entries_in(entries)]
+
+
+def directories_in(entries: bytes) -> list[bytes]:
+    """Return the names of the directories only, on a filesystem that tells the types here. Source: getdents(2)."""
+    return [name for name, kind in _entries_in(entries) if kind == _DT_DIR]
+
+
+def _entries_in(entries: bytes) -> Iterator[tuple[bytes, int]]:
+    place = 0
     while place < len(entries):
-        (size,) = struct.unpack_from("=16xH", entries, place)
+        size, kind = struct.unpack_from("=16xHB", entries, place)
         name = entries[place + 19 : place + size].partition(b"\0")[0]
         if name not in (b".", b".."):
-            names.append(name)
+            yield name, kind
         place += size
-    return names
 
 
 def mkdirat(directory: Arg, path: bytes, mode: int) -> Call:

@@ -126,6 +126,11 @@ def prlimit(pid: int, resource: int, soft: int, hard: int) -> Call:
     return Call(NUMBERS["prlimit64"], "prlimit", (pid, resource, limits, 0), f"resource {resource}: {soft} {hard}")
 
 
+def get_prlimit(pid: int, resource: int, out: Out) -> Call:
+    """Ask for a resource limit of a process: two 64-bit numbers, soft and hard. Source: prlimit(2)."""
+    return Call(NUMBERS["prlimit64"], "prlimit", (pid, resource, 0, out), f"resource {resource}")
+
+
 def join_session_keyring(name: bytes) -> Call:
     """Begin a session keyring of this name. Source: keyctl(2), KEYCTL_JOIN_SESSION_KEYRING."""
     return Call(NUMBERS["keyctl"], "keyctl", (KEYCTL_JOIN_SESSION_KEYRING, cstring(name)), shown(name))

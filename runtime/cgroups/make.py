@@ -1,0 +1,205 @@
+"""Makes a container's cgroup in each hierarchy.
+
+What is there already is used if it is empty and not frozen; only what was made is on record as made, and
+removed with the container. Between the look at a directory and the next one made below it another
+container's removal may take it away, since its runtime made it; then the way is gone once more from the top.
+
+On v2 a cgroup has the controllers that its parent passes on, and so does the parent; so on the way down each
+is told to. That a cgroup with processes of its own cannot pass any on shows at the end, when a controller is
+missing. On v1 a new cpuset has no CPU and no memory node, so that no process could enter it, and is given
+those of its parent.
+
+Sources: cgroups(7); the kernel's admin-guide/cgroup-v2.rst and admin-guide/cgroup-v1/cpusets.rst;
+runtime-spec, config-linux.md "Control groups", "Cgroup ownership".
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from holdfast.protocol.errors import HoldfastError, quoted
+from holdfast.runtime.cgroups import freezer, tree
+from holdfast.runtime.cgroups.detect import V2
+from holdfast.runtime.cgroups.place import Place
+from holdfast.runtime.sys import files
+from holdfast.runtime.sys.call import ACCEPT_ANY, CallFailed
+from holdfast.runtime.sys.numbers import AT_FDCWD, AT_REMOVEDIR
+from holdfast.runtime.sys.process import UNCHANGED
+
+if TYPE_CHECKING:
+    from holdfast.runtime.cgroups.plan import CgroupPlan, PlannedPlace
+    from holdfast.runtime.sys.executor import Here
+
+_MODE = 0o755
+_TRIES_MAX = 16
+_NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+_THREADED = frozenset({"cpu", "cpuset", "perf_event", "pids"})
+"""The controllers that can tell threads of one process apart."""
+
+_DELEGATED = b"cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
+"""The files of a cgroup that go to its owner, where the kernel does not say it itself."""
+
+
+def make_place(x: Here, plan: CgroupPlan, planned: PlannedPlace) -> Place | None:
+    """Make the cgroup of one hierarchy; None if there is no permission to, and the container can do without.
+
+    Raises HoldfastError or CallFailed; then nothing is left of it.
+    """
+    x.subject = f"make cgroup {quoted(planned.path)} in {quoted(planned.mount)}"
+    top = tree.open_top(x, planned.mount, planned.version)
+    if top is None:
+        raise HoldfastError(f"{x.subject}: there is no cgroup filesystem any more")
+    try:
+        return _insist(x, planned, top, plan.owner)
+    except CallFailed as error:
+        if error.errno not in _NO_PERMISSION or not plan.is_rootless:
+            raise
+        if plan.may_go_without and not planned.is_needed:
+            return None
+        words = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
+        raise HoldfastError(f"{words}: {error}") from None
+    finally:
+        x.subject = ""
+        x.do(files.close(top))
+
+
+def _insist(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Place:
+    """Go down the path, from the top once more if somebody removes a part of it meanwhile."""
+    for _ in range(_TRIES_MAX):
+        with suppress(_Vanished):
+            return _descend(x, planned, top, owner)
+    raise HoldfastError(f"{x.subject}: others keep removing a part of the path")
+
+
+class _Vanished(Exception):  # noqa: N818  # reads as what it tells
+    """A directory of the path was removed on the way down."""
+
+
+def _descend(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Place:
+    """Make what is missing of the path and check the cgroup at its end."""
+    names = planned.path.encode().split(b"/")
+    reached = made = 0
+    fd = x.do(files.dup_above(top, 0))
+    try:
+        for name in names:
+            if planned.version == V2:
+                _pass_on(x, fd, planned)
+            is_new = _make_directory(x, fd, name)
+            reached, made = reached + 1, made + is_new
+            below = _enter(x, planned, fd, name, is_new=is_new)
+            x.do(files.close(fd))
+            fd = below
+        controllers = _check(x, planned, fd, is_new=bool(made))
+        if owner is not None:
+            _hand_over(x, fd, owner)
+        return Place(
+            mount=planned.mount,
+            version=planned.version,
+            path=planned.path,
+            number=tree.identity(x, fd),
+            made=made,
+            controllers=controllers,
+        )
+    except BaseException:
+        for depth in range(reached, reached - made, -1):
+            x.do(files.unlinkat(top, b"/".join(names[:depth]), AT_REMOVEDIR).accepting(ACCEPT_ANY))
+        raise
+    finally:
+        x.do(files.close(fd))
+
+
+def _make_directory(x: Here, fd: int, name: bytes) -> bool:
+    """Make a cgroup in an open one. Returns False if it is there already."""
+    try:
+        return x.do(files.mkdirat(fd, name, _MODE).accepting(errno.EEXIST)) != -errno.EEXIST
+    except CallFailed as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            raise _Vanished from None
+        raise
+
+
+def _enter(x: Here, planned: PlannedPlace, fd: int, name: bytes, *, is_new: bool) -> int:
+    """Open a cgroup in an open one, and make it fit for processes."""
+    below = tree.open_below(x, fd, name)
+    if below is None:
+        raise _Vanished
+    try:
+        if is_new:
+            x.do(files.fchmod(below, _MODE))  # the mask may have taken something away
+        if planned.version != V2 and "cpuset" in planned.controllers:
+            _fill_cpuset(x, fd, below)
+    except BaseException:
+        x.do(files.close(below))
+        raise
+    return below
+
+
+def _fill_cpuset(x: Here, above: int, fd: int) -> None:
+    """Give a cgroup of v1 the CPUs and memory nodes of the one above, if it has none."""
+    for name in (b"cpuset.cpus", b"cpuset.mems", b"cpus", b"mems"):  # the last two: mounted with noprefix
+        mine = tree.read(x, fd, name)
+        if mine is not None and not mine.strip():
+            tree.write(x, fd, name, tree.read(x, above, name) or b"\n")
+
+
+def _pass_on(x: Here, fd: int, planned: PlannedPlace) -> None:
+    """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be."""
+    offered = (tree.read(x, fd, b"cgroup.controllers") or b"").decode().split()
+    passed = (tree.read(x, fd, b"cgroup.subtree_control") or b"").decode().split()
+    wanted = [one for one in offered if planned.enables_all or one in planned.controllers]
+    missing = [f"+{one}" for one in wanted if one not in passed]
+    if missing and not _tell(x, fd, " ".join(missing)):
+        for one in missing:
+            _tell(x, fd, one)
+
+
+def _tell(x: Here, fd: int, what: str) -> bool:
+    """Write to cgroup.subtree_control. Returns False if the kernel refuses."""
+    try:
+        return tree.write(x, fd, b"cgroup.subtree_control", what.encode())
+    except CallFailed:
+        return False
+
+
+def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[str, ...]:
+    """Check that the container can be in this cgroup. Returns the controllers that it has."""
+    if not is_new:
+        _check_unused(x, fd)
+    if planned.version != V2:
+        return planned.controllers
+    if tree.read(x, fd, b"cgroup.type") == b"domain invalid\n":
+        _make_threaded(x, planned, fd)
+    has = tuple((tree.read(x, fd, b"cgroup.controllers") or b"").decode().split())
+    for one in planned.controllers:
+        if one not in has:
+            raise HoldfastError(
+                f'{x.subject}: controller "{one}" not available; the cgroups above do not pass it on'
+            )
+    return has
+
+
+def _check_unused(x: Here, fd: int) -> None:
+    """Check a cgroup that was there before."""
+    if freezer.is_set(x, fd):
+        raise HoldfastError(f"{x.subject}: container's cgroup unexpectedly frozen")
+    if count := sum(len(tree.processes(x, each)) for each in tree.walk(x, fd)):
+        raise HoldfastError(f"{x.subject}: container's cgroup is not empty: {count} process(es) found")
+
+
+def _make_threaded(x: Here, planned: PlannedPlace, fd: int) -> None:
+    """Make a cgroup of v2 a part of the threaded one that it is below: it cannot be anything else."""
+    for one in planned.controllers:
+        if one not in _THREADED:
+            raise HoldfastError(f'{x.subject}: controller "{one}" not available below a threaded cgroup')
+    tree.write(x, fd, b"cgroup.type", b"threaded")
+
+
+def _hand_over(x: Here, fd: int, owner: int) -> None:
+    """Give a cgroup to a user: the directory, and the files by which cgroups below it are managed."""
+    listed = tree.read(x, AT_FDCWD, b"/sys/kernel/cgroup/delegate")
+    x.do(files.fchownat(fd, b"", owner, UNCHANGED))
+    for name in (listed or _DELEGATED).split():
+        x.do(files.fchownat(fd, name, owner, UNCHANGED).accepting(errno.ENOENT))
