@@ -71,7 +71,7 @@ def parse(options: Sequence[str], field: str, problems: list[Problem]) -> Option
             set_, clear_ = _recursive(names.RECURSIVE_MOUNT_FLAGS[option])
             recursive_set = recursive_set & ~clear_ | set_
             recursive_clear |= clear_
-        elif option in names.PROPAGATION:
+        elif not option or option in names.PROPAGATION:
             continue
         elif option == _UNSUPPORTED or option.startswith(("idmap=", "ridmap=")):
             allowed = "idmap with uidMappings and gidMappings, src-nofollow, dest-nofollow"
