@@ -186,10 +186,13 @@ def reserve(x: Executor, root: bytes, container_id: str) -> int:
     try:
         if x.do(files.mkdirat(root_fd, name, 0o700).accepting(errno.EEXIST)) == -errno.EEXIST:
             raise errors.already_exists(container_id)
-        directory_fd = x.do(files.openat(root_fd, name, _OPEN_DIRECTORY))
+        try:
+            return number_of(x.do(files.openat(root_fd, name, _OPEN_DIRECTORY)))
+        except BaseException:
+            os.rmdir(name, dir_fd=root_fd)
+            raise
     finally:
-        x.do(files.close(root_fd))
-    return number_of(directory_fd)
+        os.close(number_of(root_fd))
 
 
 def remove(root: bytes, container_id: str) -> None:

@@ -85,6 +85,8 @@ class Making:
         """Close what only the making needed."""
         for puppet in self._puppets():
             puppet.hang_up()
+        if hasattr(self, "sources"):
+            self.sources.close(self.parent)
         close_quietly(*self.namespace_fds, self.state_fd)
 
     def _puppets(self) -> list[Puppet]:

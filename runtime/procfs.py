@@ -32,6 +32,8 @@ _ATTRIBUTES = mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATT
 _PIECE = 1 << 16
 
 _shared_fds: list[int] = []
+# A process that was forked may close what it has inherited (a shim does): it makes a procfs of its own.
+os.register_at_fork(after_in_child=_shared_fds.clear)
 
 
 class Procfs:
@@ -74,8 +76,10 @@ class Procfs:
     def write(self, path: bytes, data: bytes) -> None:
         """Write to a file, at once: the kernel takes all of it or refuses. Raises CallFailed."""
         fd = self._x.do(files.openat2(self._fd, path, os.O_WRONLY, resolve=_RESOLVE))
-        self._x.do(files.write(fd, data))
-        self._x.do(files.close(fd))
+        try:
+            self._x.do(files.write(fd, data))
+        finally:
+            self._x.do(files.close(fd))
 
     def namespace(self, pid: int, name: bytes) -> Value:
         """Open a namespace of a process, `user` say; the caller's to close. Source: namespaces(7)."""

@@ -78,7 +78,6 @@ PREPARATION = (
         PARENT,
         "open the rootfs and what will be bound into it",
         filetree.open_sources,
-        undo=filetree.close_sources,
         why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
         "if somebody swaps a path in between; and init may not be allowed to reach it.",
         source="open_tree(2), mount_setattr(2)",

@@ -37,12 +37,14 @@ __all__ = ["Cgroup", "Place", "birthplace", "enter", "enter_self", "limit", "mak
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.001, 0.1
 _REMOVAL_TIMEOUT_S = 10.0
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_MASK = 0o022
+"""The usual umask: a container may look at its cgroup, whatever the caller's mask is."""
 
 
 def make(x: Here, plan: CgroupPlan) -> Cgroup:
     """Make the cgroup in each hierarchy. Raises HoldfastError or CallFailed; then nothing is left of it."""
     places: list[Place] = []
+    mask = x.do(files.umask(_MASK))
     try:
         for planned in plan.places:
             place = make_place(x, plan, planned)
@@ -53,6 +55,8 @@ def make(x: Here, plan: CgroupPlan) -> Cgroup:
         with suppress(OSError, HoldfastError):
             remove(x, Cgroup(tuple(places)))
         raise
+    finally:
+        x.do(files.umask(mask))
     return Cgroup(tuple(places))
 
 
@@ -96,26 +100,27 @@ def enter_self(x: Here, who: Executor, cgroup: Cgroup) -> None:
     x: opens the files, with the rights of the runtime, by which the kernel judges the write.
     Raises HoldfastError or CallFailed.
     """
-    for place in cgroup.places:
-        if place.version == V2:
-            continue
-        who.subject = x.subject = f"enter {place}"
-        with required(x, place) as fd:
-            tasks_fd = x.do(files.openat(fd, b"tasks", os.O_WRONLY))
-            try:
-                who.do(files.write(Passed(tasks_fd), b"0"))
-                who.flush()
-            finally:
-                x.do(files.close(tasks_fd))
-    who.subject = x.subject = ""
+    tasks_fds: list[int] = []
+    try:
+        for place in cgroup.places:
+            if place.version != V2:
+                who.subject = x.subject = f"enter {place}"
+                with required(x, place) as fd:
+                    tasks_fds.append(x.do(files.openat(fd, b"tasks", os.O_WRONLY)))
+                who.do(files.write(Passed(tasks_fds[-1]), b"0"))
+        who.flush()
+    finally:
+        who.subject = x.subject = ""
+        for tasks_fd in tasks_fds:
+            x.do(files.close(tasks_fd))
 
 
 def limit(x: Here, cgroup: Cgroup, plan: CgroupPlan) -> None:
     """Write the limits, and set the rules for devices. Raises HoldfastError or CallFailed."""
     for planned in plan.places:
         place = next((one for one in cgroup.places if one.mount == planned.mount), None)
-        if place is None:
-            continue  # not permitted, and nothing was asked of it
+        if place is None or not (planned.limits or planned.devices):
+            continue  # where it is missing there was no permission, and nothing is asked of it
         x.subject = f"limit {place}"
         with required(x, place) as fd:
             limits.apply(x, fd, planned.limits)
@@ -152,27 +157,22 @@ def remove(x: Here, cgroup: Cgroup) -> None:
 
 def _remove_place(x: Here, place: Place, *, with_children: bool = False) -> bool:
     """Remove one hierarchy's cgroup, and of those above it what was made. Returns False if it is in use."""
-    with opened(x, place) as fd:
-        if fd is None:
-            return True
-        if with_children:
-            for _ in tree.walk(x, fd, remove=True):
-                pass
-        if not place.made:  # it was there before the container, and stays
-            return not tree.children(x, fd) and not tree.processes(x, fd)
-        above = x.do(files.openat(fd, b"..", _DIRECTORY))
-        try:
-            *names, last = place.path.encode().split(b"/")
-            if not tree.remove_empty(x, above, last):
-                return False
-            for name in reversed(names[len(names) + 1 - place.made :]):
-                higher = x.do(files.openat(above, b"..", _DIRECTORY))
-                x.do(files.close(above))
-                above = higher
-                if not tree.remove_empty(x, above, name):
-                    break  # another container has moved in
-        finally:
-            x.do(files.close(above))
+    with tree.mounted(x, place.mount, place.version) as top:
+        with opened_below(x, top, place) as fd:
+            if fd is None:
+                return True
+            if with_children:
+                for _ in tree.walk(x, fd, remove=True):
+                    pass
+            if not place.made:  # it was there before the container, and stays
+                return not tree.children(x, fd) and not tree.processes(x, fd)
+        path = place.path.encode()
+        if not tree.remove_empty(x, top, path):
+            return False
+        for _ in range(place.made - 1):
+            path = path.rpartition(b"/")[0]
+            if not tree.remove_empty(x, top, path):
+                break  # another container has moved in
     return True
 
 

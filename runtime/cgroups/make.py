@@ -80,86 +80,85 @@ class _Vanished(Exception):  # noqa: N818  # reads as what it tells
 
 def _descend(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Place:
     """Make what is missing of the path and check the cgroup at its end."""
-    names = planned.path.encode().split(b"/")
-    reached = made = 0
-    fd = x.do(files.dup_above(top, 0))
+    made: list[bytes] = []
     try:
-        for name in names:
-            if planned.version == V2:
-                _pass_on(x, fd, planned)
-            is_new = _make_directory(x, fd, name)
-            reached, made = reached + 1, made + is_new
-            below = _enter(x, planned, fd, name, is_new=is_new)
+        _make_directories(x, planned, top, made)
+        fd = tree.open_below(x, top, planned.path.encode())
+        if fd is None:
+            raise _Vanished
+        try:
+            controllers = _check(x, planned, fd, is_new=bool(made))
+            if owner is not None:
+                _hand_over(x, fd, owner)
+            return Place(
+                mount=planned.mount,
+                version=planned.version,
+                path=planned.path,
+                number=tree.identity(x, fd),
+                made=len(made),
+                controllers=controllers,
+            )
+        finally:
             x.do(files.close(fd))
-            fd = below
-        controllers = _check(x, planned, fd, is_new=bool(made))
-        if owner is not None:
-            _hand_over(x, fd, owner)
-        return Place(
-            mount=planned.mount,
-            version=planned.version,
-            path=planned.path,
-            number=tree.identity(x, fd),
-            made=made,
-            controllers=controllers,
-        )
     except BaseException:
-        for depth in range(reached, reached - made, -1):
-            x.do(files.unlinkat(top, b"/".join(names[:depth]), AT_REMOVEDIR).accepting(ACCEPT_ANY))
+        for path in reversed(made):
+            x.do(files.unlinkat(top, path, AT_REMOVEDIR).accepting(ACCEPT_ANY))
         raise
-    finally:
-        x.do(files.close(fd))
 
 
-def _make_directory(x: Here, fd: int, name: bytes) -> bool:
-    """Make a cgroup in an open one. Returns False if it is there already."""
+def _make_directories(x: Here, planned: PlannedPlace, top: int, made: list[bytes]) -> None:
+    """Make what is missing of the path, and note it in `made`."""
+    path, is_cpuset = planned.path.encode(), planned.version != V2 and "cpuset" in planned.controllers
+    if not planned.passes_on and not is_cpuset:
+        # Nothing is to be done on the way, and most often all but the last are there.
+        if x.do(files.mkdirat(top, path, _MODE).accepting(ACCEPT_ANY)) == 0:
+            made.append(path)
+            return
+    above = b"."
+    for name in path.split(b"/"):
+        if planned.passes_on:
+            _pass_on(x, top, above, planned)
+        here = above + b"/" + name
+        if _make_directory(x, top, here):
+            made.append(here)
+        if is_cpuset:
+            _fill_cpuset(x, top, above, here)
+        above = here
+
+
+def _make_directory(x: Here, top: int, path: bytes) -> bool:
+    """Make a cgroup. Returns False if it is there already."""
     try:
-        return x.do(files.mkdirat(fd, name, _MODE).accepting(errno.EEXIST)) != -errno.EEXIST
+        return x.do(files.mkdirat(top, path, _MODE).accepting(errno.EEXIST)) != -errno.EEXIST
     except CallFailed as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             raise _Vanished from None
         raise
 
 
-def _enter(x: Here, planned: PlannedPlace, fd: int, name: bytes, *, is_new: bool) -> int:
-    """Open a cgroup in an open one, and make it fit for processes."""
-    below = tree.open_below(x, fd, name)
-    if below is None:
-        raise _Vanished
-    try:
-        if is_new:
-            x.do(files.fchmod(below, _MODE))  # the mask may have taken something away
-        if planned.version != V2 and "cpuset" in planned.controllers:
-            _fill_cpuset(x, fd, below)
-    except BaseException:
-        x.do(files.close(below))
-        raise
-    return below
-
-
-def _fill_cpuset(x: Here, above: int, fd: int) -> None:
+def _fill_cpuset(x: Here, top: int, above: bytes, path: bytes) -> None:
     """Give a cgroup of v1 the CPUs and memory nodes of the one above, if it has none."""
-    for name in (b"cpuset.cpus", b"cpuset.mems", b"cpus", b"mems"):  # the last two: mounted with noprefix
-        mine = tree.read(x, fd, name)
+    for name in (b"/cpuset.cpus", b"/cpuset.mems", b"/cpus", b"/mems"):  # the last two: mounted with noprefix
+        mine = tree.read(x, top, path + name)
         if mine is not None and not mine.strip():
-            tree.write(x, fd, name, tree.read(x, above, name) or b"\n")
+            tree.write(x, top, path + name, tree.read(x, top, above + name) or b"\n")
 
 
-def _pass_on(x: Here, fd: int, planned: PlannedPlace) -> None:
+def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
     """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be."""
-    offered = (tree.read(x, fd, b"cgroup.controllers") or b"").decode().split()
-    passed = (tree.read(x, fd, b"cgroup.subtree_control") or b"").decode().split()
+    offered = (tree.read(x, top, path + b"/cgroup.controllers") or b"").decode().split()
+    passed = (tree.read(x, top, path + b"/cgroup.subtree_control") or b"").decode().split()
     wanted = [one for one in offered if planned.enables_all or one in planned.controllers]
     missing = [f"+{one}" for one in wanted if one not in passed]
-    if missing and not _tell(x, fd, " ".join(missing)):
+    if missing and not _tell(x, top, path, " ".join(missing)):
         for one in missing:
-            _tell(x, fd, one)
+            _tell(x, top, path, one)
 
 
-def _tell(x: Here, fd: int, what: str) -> bool:
+def _tell(x: Here, top: int, path: bytes, what: str) -> bool:
     """Write to cgroup.subtree_control. Returns False if the kernel refuses."""
     try:
-        return tree.write(x, fd, b"cgroup.subtree_control", what.encode())
+        return tree.write(x, top, path + b"/cgroup.subtree_control", what.encode())
     except CallFailed:
         return False
 
@@ -168,7 +167,7 @@ def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[st
     """Check that the container can be in this cgroup. Returns the controllers that it has."""
     if not is_new:
         _check_unused(x, fd)
-    if planned.version != V2:
+    if not planned.passes_on:
         return planned.controllers
     if tree.read(x, fd, b"cgroup.type") == b"domain invalid\n":
         _make_threaded(x, planned, fd)

@@ -53,6 +53,11 @@ class PlannedPlace(msgspec.Struct, frozen=True, kw_only=True):
     devices: DeviceProgram | None = None
 
     @property
+    def passes_on(self) -> bool:
+        """Whether the cgroups above have to pass controllers on to it."""
+        return self.version == V2 and (self.enables_all or bool(self.controllers))
+
+    @property
     def is_needed(self) -> bool:
         """Whether the container cannot be what was asked for without this cgroup."""
         return bool(self.limits) or (self.devices is not None and not self.devices.is_optional)

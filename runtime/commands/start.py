@@ -23,7 +23,10 @@ def start(root: bytes, container_id: str) -> None:
         status = container.status()
         if status != "created":
             raise errors.cannot_start(container_id, status)
-        answer = _let_go(container)
+        try:
+            answer = _let_go(container)
+        except ConnectionRefusedError:  # init has died meanwhile
+            raise errors.cannot_start(container_id, "stopped") from None
         os.unlink(START_SOCKET, dir_fd=container.directory_fd)
         if answer:
             done, error = ANSWER.unpack_from(answer)

@@ -18,11 +18,6 @@ def open_sources(making: Making) -> None:
     making.sources = sources.open_sources(making.parent, making.plan.mounts)
 
 
-def close_sources(making: Making) -> None:
-    """Close what the parent has opened."""
-    making.sources.close(making.parent)
-
-
 def has_mapped_binds(making: Making) -> bool:
     """Whether a bind asks for ids of its own."""
     return any(isinstance(one.what, Bind) and one.what.idmap for one in making.plan.mounts.mounts)

@@ -48,18 +48,26 @@ def drop_to_user(making: Making) -> None:
 
 def park(making: Making) -> None:
     """Have init report, wait for `start`, shut what is open, and become the program. Returns when it has reported."""
-    x, parent = making.init, making.parent
-    parent.subject = "make the start socket"
-    listener_fd = parent.do(sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM))
+    x = making.init
+    listener_fd = making.parent.do(sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM))
+    try:
+        _listen(making, listener_fd)
+        x.do(sockets.sendto(x.channel, READY))
+        x.do(sockets.accept4(Passed(listener_fd), becomes_channel=True))
+        become_program(making)
+        making.record.after_start = x.run_through()
+    finally:
+        close_quietly(listener_fd)
+
+
+def _listen(making: Making, listener_fd: int) -> None:
+    """Give the start socket its name, in the state directory, which only the owner can enter."""
+    x = making.parent
+    x.subject = "make the start socket"
     # Bound through the descriptor, since the path may be longer than a socket's address can be.
-    parent.do(sockets.bind_unix(listener_fd, b"/proc/self/fd/%d/%s" % (making.state_fd, START_SOCKET)))
-    parent.do(sockets.listen(listener_fd, 1))
-    parent.subject = ""
-    x.do(sockets.sendto(x.channel, READY))
-    x.do(sockets.accept4(Passed(listener_fd), becomes_channel=True))
-    become_program(making)
-    making.record.after_start = x.run_through()
-    close_quietly(listener_fd)
+    x.do(sockets.bind_unix(listener_fd, b"/proc/self/fd/%d/%s" % (making.state_fd, START_SOCKET)))
+    x.do(sockets.listen(listener_fd, 1))
+    x.subject = ""
 
 
 def become_program(making: Making) -> None:

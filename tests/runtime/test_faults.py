@@ -1,0 +1,115 @@
+"""Any system call of any step can fail: then there is one clear sentence, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from support.leftovers import look
+from support.oci import make_bundle, usual_config
+
+from holdfast.protocol.errors import HoldfastError
+from holdfast.runtime.commands.delete import delete
+from holdfast.runtime.commands.start import start
+from holdfast.runtime.container import container_ids
+from holdfast.runtime.create import CreateRequest, create
+from holdfast.runtime.procfs import Procfs
+from holdfast.runtime.puppet.puppet import Puppet
+from holdfast.runtime.sys.call import ACCEPT_ANY
+from holdfast.runtime.sys.executor import Here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from holdfast.runtime.sys.call import Call, Result
+
+NO_SUCH_CALL = 0x7FFF
+"""A number that the kernel answers with ENOSYS."""
+
+
+class Saboteur:
+    """Counts the calls of a setup, in both actors, and replaces one of them by one that fails."""
+
+    def __init__(self, victim: int) -> None:
+        self.victim = victim
+        self.count = 0
+        self.name = ""
+
+    def pass_on(self, call: Call) -> Call:
+        """Return the call, or what stands in for it."""
+        if call.accept == ACCEPT_ANY:  # its failure is a result like any other
+            return call
+        if call.name == "close":  # frees the descriptor whatever it returns; not to call it at all is no fault of a kernel
+            return call
+        self.count += 1
+        if self.count != self.victim:
+            return call
+        self.name = f"{call.name} {call.about}"
+        return call._replace(number=NO_SUCH_CALL, accept=0)
+
+
+@contextmanager
+def sabotaged(monkeypatch: pytest.MonkeyPatch, victim: int) -> Iterator[Saboteur]:
+    """Have the call with that number fail; 0: none."""
+    saboteur = Saboteur(victim)
+    here_do, puppet_do = Here.do, Puppet.do
+
+    def do_here(self: Here, call: Call) -> int:
+        return here_do(self, saboteur.pass_on(call))
+
+    def do_in_puppet(self: Puppet, call: Call) -> Result:
+        return puppet_do(self, saboteur.pass_on(call))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Here, "do", do_here)
+        patch.setattr(Puppet, "do", do_in_puppet)
+        yield saboteur
+
+
+def request_for(tmp_path: Path) -> CreateRequest:
+    """Return a request for a container that takes as many steps as there are."""
+    bundle = make_bundle(tmp_path / "bundle", usual_config())
+    null = os.open(os.devnull, os.O_RDWR)
+    return CreateRequest(root=os.fsencode(tmp_path / "root"), id="faulty", bundle=bundle, stdio=(null, null, null))
+
+
+def reaped(pid: int) -> None:
+    """Reap init, which is a child of the test."""
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.root
+@pytest.mark.timeout(600)
+def test_each_system_call_may_fail_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = request_for(tmp_path)
+    Procfs.shared()  # made once in a process; not a part of any setup
+    with sabotaged(monkeypatch, 0) as counted:
+        pid = create(request)
+    delete(request.root, "faulty", force=True)
+    reaped(pid)
+    assert counted.count > 100
+    before = look()
+    for victim in range(1, counted.count + 1):
+        pid = 0
+        with sabotaged(monkeypatch, victim) as saboteur:
+            try:
+                pid = create(request)
+            except (HoldfastError, OSError) as error:
+                check_sentence(str(error), saboteur.name)
+        if pid:  # what comes after the wait for start is told by start
+            with pytest.raises(HoldfastError, match="Function not implemented|has stopped"):
+                start(request.root, "faulty")
+            delete(request.root, "faulty", force=True)
+            reaped(pid)
+        assert [] == container_ids(request.root), f"after a failed {saboteur.name}"
+        assert set() == look() - before, f"after a failed {saboteur.name}"
+
+
+def check_sentence(sentence: str, call: str) -> None:
+    """Fail unless the error is one line that names something and tells the kernel's reason."""
+    assert "\n" not in sentence
+    assert "Function not implemented" in sentence or "needed: Linux" in sentence, f"{call}: {sentence}"
+    assert len(sentence) > len(": Function not implemented") + 3, call
