@@ -87,6 +87,10 @@ class DevicesPlan(msgspec.Struct, frozen=True, kw_only=True):
     links: bool
     """Whether /dev gets its links; not if it is a bind mount, and then there are no nodes either."""
 
+    def bound_nodes(self) -> list[Device]:
+        """Return the nodes for which the host's are bound: never a fifo, which can always be made."""
+        return [node for node in self.nodes if self.bound and node.type != stat.S_IFIFO]
+
 
 def plan_devices(configured: Sequence[config.Device], *, bound: bool, dev_is_bind: bool) -> DevicesPlan:
     """Decide.

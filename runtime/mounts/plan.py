@@ -145,7 +145,7 @@ class _Planner:
             what=what,
             attributes=options.attributes.for_tree() if is_substitute else options.attributes,
             propagation=options.propagation,
-            real_directory=False,
+            real_directory=kind in (b"proc", b"sysfs"),
             nofollow="dest-nofollow" in options.extensions,
             at_proc=place == "/proc",
             in_proc=place in PROC_FILES,

@@ -103,7 +103,7 @@ def _open_all(x: Executor, plan: MountsPlan, sources: Sources) -> None:
         if isinstance(entry.what, Bind)
     ]
     null = _open_null(x, sources) if plan.masked_paths else None
-    devices = [_open_device(x, sources, device) for device in plan.devices.nodes if plan.devices.bound]
+    devices = [_open_device(x, sources, device) for device in plan.devices.bound_nodes()]
     x.subject = ""
     x.flush()
 
@@ -118,7 +118,6 @@ def _open_all(x: Executor, plan: MountsPlan, sources: Sources) -> None:
             raise HoldfastError("open the host's /dev/null: it is not the null device")
         sources.null = null.source()
     for device, clone in devices:
-        device.check(clone.stat)
         sources.devices[device.path] = clone.source()
 
 

@@ -183,8 +183,9 @@ class Unsure:
         self.x.flush()
 
 
-def test_in_order_goes_on_behind_a_lookup_that_said_again(x: Executor, top: Path) -> None:
-    unsure = Unsure(x, share=0.2)
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_in_order_goes_on_behind_a_lookup_that_said_again(x: Executor, top: Path, share: float) -> None:
+    unsure = Unsure(x, share)
     rootfs = rootfs_of(unsure, top)
 
     def unit(name: bytes) -> Value:

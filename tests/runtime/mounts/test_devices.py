@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.trees import DEFAULT_MOUNTS, DEV, PROC, parse, whole_tree
+from support.trees import DEFAULT_MOUNTS, DEV, PROC, parse, tree, whole_tree
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.sys.call import CallFailed
@@ -66,7 +66,9 @@ def test_configured_devices_have_exactly_the_mode_and_the_owner_that_is_asked_fo
     ]
     old = os.umask(0o077)
     try:
-        with whole_tree(parse(rootfs, devices=wanted)) as made:
+        with tree(parse(rootfs, devices=wanted)) as made:
+            made.make_devices()
+            made.pivot()
             assert (stat.S_IFCHR | 0o777, (1, 11)) == device(made, "/dev/kmsg")
             assert (stat.S_IFBLK | 0o640, (7, 0)) == device(made, "/dev/deep/er/disk")
             assert (stat.S_IFIFO | 0o622, (0, 0)) == device(made, "/somewhere/pipe")
@@ -116,7 +118,11 @@ def test_file_that_is_to_get_an_owner_is_not_one_that_is_mounted(rootfs: Path) -
 
 
 def test_configured_device_is_the_hosts_own_in_a_user_namespace(rootfs: Path) -> None:
-    with whole_tree(parse(rootfs, userns=True, devices=[KMSG])) as made:
+    owner = os.stat("/dev/kmsg").st_uid
+    wanted = [{**KMSG, "uid": 1000}, {"type": "p", "path": "/dev/pipe"}]
+    with whole_tree(parse(rootfs, userns=True, devices=wanted)) as made:
+        assert made.path("/dev/pipe").is_fifo()
+        assert owner == os.stat("/dev/kmsg").st_uid
         assert (1, 11) == device(made, "/dev/kmsg")[1]
         assert b"devtmpfs" == made.mounts()["/dev/kmsg"].type
         assert b"rw,nosuid,noexec,relatime" == made.mounts()["/dev/kmsg"].options

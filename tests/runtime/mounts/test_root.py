@@ -12,11 +12,16 @@ from support.trees import parse, tree
 
 from holdfast.runtime.mounts import root
 from holdfast.runtime.paths import Rootfs
-from holdfast.runtime.sys import files
+from holdfast.runtime.sys import files, mount
 from holdfast.runtime.sys.call import CallFailed, number_of
+from holdfast.runtime.sys.numbers import AT_FDCWD
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.hosts import Host
+
+    from holdfast.runtime.sys.call import Executor
 
 pytestmark = pytest.mark.root
 
@@ -68,6 +73,22 @@ def test_without_a_mount_namespace_the_process_alone_changes_its_root(rootfs: Pa
         root.change_root(init.x, top)
         init.x.flush()
         assert (0, "/\n") == init.run("/bin/sh", "-c", "cd ..; pwd")
+
+
+def test_unmounting_the_old_root_unmounts_nothing_on_the_host(
+    rootfs: Path, tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if something was still shared with it: that would take the host's own mounts away."""
+
+    def isolate_badly(x: Executor) -> None:
+        x.do(mount.mount_setattr(AT_FDCWD, path=b"/", propagation=mount.MS_PRIVATE))
+
+    monkeypatch.setattr("holdfast.runtime.mounts.propagation.isolate", isolate_badly)
+    volume = host.tmpfs(tmp_path / "volume", propagation=mount.MS_SHARED)
+    host.tmpfs(volume / "inner")
+    with tree(parse(rootfs, [])) as made:
+        made.pivot()
+        assert os.path.ismount(volume / "inner")
 
 
 def test_pivot_that_fails_is_told(rootfs: Path) -> None:
