@@ -37,12 +37,14 @@ class Range(NamedTuple):
 
     def covers(self, other: Range) -> bool:
         """Whether all devices of the other range are in this one."""
-        return self.meets(other) and self.major in (None, other.major) and self.minor in (None, other.minor)
+        kind, major, minor = other
+        return self.kind == kind and self.major in (None, major) and self.minor in (None, minor)
 
     def meets(self, other: Range) -> bool:
         """Whether a device can be in both."""
-        numbers = ((self.major, other.major), (self.minor, other.minor))
-        return self.kind == other.kind and all(None in pair or pair[0] == pair[1] for pair in numbers)
+        kind, major, minor = other
+        is_major = major is None or self.major in (None, major)
+        return self.kind == kind and is_major and (minor is None or self.minor in (None, minor))
 
     def common(self, other: Range) -> Range:
         """Return the devices that are in both, which have to meet."""

@@ -79,6 +79,13 @@ def is_set(x: Here, fd: int) -> bool:
     return asked is not None and asked.strip() == b"1"
 
 
+def is_stopped(x: Here, fd: int, version: int) -> bool:
+    """Whether a process would stop on its way into an open cgroup, also for one above it that is frozen."""
+    if version == V2:
+        return tree.value(tree.read(x, fd, _EVENTS), b"frozen") == 1
+    return (tree.read(x, fd, _STATE) or _THAWED).strip() != _THAWED
+
+
 def _able(cgroup: Cgroup) -> list[Place]:
     """Return the places where the container can be frozen."""
     return [place for place in cgroup.places if place.version == V2 or "freezer" in place.controllers]

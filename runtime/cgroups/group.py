@@ -21,7 +21,7 @@ from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.cgroups import devices, devices_v2, kill, limits, tree
 from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.cgroups.make import make_place
-from holdfast.runtime.cgroups.place import Cgroup, Place, opened, required
+from holdfast.runtime.cgroups.place import Cgroup, Place, find, required
 from holdfast.runtime.sys import files
 from holdfast.runtime.sys.call import CallFailed, Passed
 from holdfast.runtime.sys.executor import here
@@ -158,14 +158,17 @@ def remove(x: Here, cgroup: Cgroup) -> None:
 def _remove_place(x: Here, place: Place, *, with_children: bool = False) -> bool:
     """Remove one hierarchy's cgroup, and of those above it what was made. Returns False if it is in use."""
     with tree.mounted(x, place.mount, place.version) as top:
-        with opened_below(x, top, place) as fd:
-            if fd is None:
-                return True
+        fd = find(x, top, place)
+        if top is None or fd is None:
+            return True
+        try:
             if with_children:
                 for _ in tree.walk(x, fd, remove=True):
                     pass
             if not place.made:  # it was there before the container, and stays
                 return not tree.children(x, fd) and not tree.processes(x, fd)
+        finally:
+            x.do(files.close(fd))
         path = place.path.encode()
         if not tree.remove_empty(x, top, path):
             return False

@@ -39,6 +39,9 @@ _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 _THREADED = frozenset({"cpu", "cpuset", "perf_event", "pids"})
 """The controllers that can tell threads of one process apart."""
 
+_CPUSET = (b"cpuset.cpus", b"cpuset.mems", b"cpus", b"mems")
+"""What a process needs to run in a cpuset of v1; the last two are the names in one mounted with noprefix."""
+
 _DELEGATED = b"cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
 """The files of a cgroup that go to its owner, where the kernel does not say it itself."""
 
@@ -49,11 +52,9 @@ def make_place(x: Here, plan: CgroupPlan, planned: PlannedPlace) -> Place | None
     Raises HoldfastError or CallFailed; then nothing is left of it.
     """
     x.subject = f"make cgroup {quoted(planned.path)} in {quoted(planned.mount)}"
-    top = tree.open_top(x, planned.mount, planned.version)
-    if top is None:
-        raise HoldfastError(f"{x.subject}: there is no cgroup filesystem any more")
     try:
-        return _insist(x, planned, top, plan.owner)
+        with tree.mounted(x, planned.mount, planned.version) as top:
+            return _insist(x, planned, top, plan.owner)
     except CallFailed as error:
         if error.errno not in _NO_PERMISSION or not plan.is_rootless:
             raise
@@ -63,11 +64,12 @@ def make_place(x: Here, plan: CgroupPlan, planned: PlannedPlace) -> Place | None
         raise HoldfastError(f"{words}: {error}") from None
     finally:
         x.subject = ""
-        x.do(files.close(top))
 
 
-def _insist(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Place:
+def _insist(x: Here, planned: PlannedPlace, top: int | None, owner: int | None) -> Place:
     """Go down the path, from the top once more if somebody removes a part of it meanwhile."""
+    if top is None:
+        raise HoldfastError(f"{x.subject}: there is no cgroup filesystem any more")
     for _ in range(_TRIES_MAX):
         with suppress(_Vanished):
             return _descend(x, planned, top, owner)
@@ -83,9 +85,7 @@ def _descend(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Pla
     made: list[bytes] = []
     try:
         _make_directories(x, planned, top, made)
-        fd = tree.open_below(x, top, planned.path.encode())
-        if fd is None:
-            raise _Vanished
+        fd = _open(x, top, planned.path.encode())
         try:
             controllers = _check(x, planned, fd, is_new=bool(made))
             if owner is not None:
@@ -109,21 +109,27 @@ def _descend(x: Here, planned: PlannedPlace, top: int, owner: int | None) -> Pla
 def _make_directories(x: Here, planned: PlannedPlace, top: int, made: list[bytes]) -> None:
     """Make what is missing of the path, and note it in `made`."""
     path, is_cpuset = planned.path.encode(), planned.version != V2 and "cpuset" in planned.controllers
-    if not planned.passes_on and not is_cpuset:
-        # Nothing is to be done on the way, and most often all but the last are there.
-        if x.do(files.mkdirat(top, path, _MODE).accepting(ACCEPT_ANY)) == 0:
-            made.append(path)
-            return
-    above = b"."
+    straight = files.mkdirat(top, path, _MODE)
+    # Where nothing is to be done on the way, all but the last are there most often.
+    if not planned.passes_on and not is_cpuset and x.do(straight.accepting(ACCEPT_ANY)) == 0:
+        made.append(path)
+        return
+    above = b""
     for name in path.split(b"/"):
         if planned.passes_on:
             _pass_on(x, top, above, planned)
-        here = above + b"/" + name
-        if _make_directory(x, top, here):
-            made.append(here)
+        if _make_directory(x, top, above + name):
+            made.append(above + name)
         if is_cpuset:
-            _fill_cpuset(x, top, above, here)
-        above = here
+            _fill_cpuset(x, top, above, above + name + b"/")
+        above += name + b"/"
+
+
+def _open(x: Here, top: int, path: bytes) -> int:
+    fd = tree.open_below(x, top, path)
+    if fd is None:
+        raise _Vanished
+    return fd
 
 
 def _make_directory(x: Here, top: int, path: bytes) -> bool:
@@ -138,7 +144,7 @@ def _make_directory(x: Here, top: int, path: bytes) -> bool:
 
 def _fill_cpuset(x: Here, top: int, above: bytes, path: bytes) -> None:
     """Give a cgroup of v1 the CPUs and memory nodes of the one above, if it has none."""
-    for name in (b"/cpuset.cpus", b"/cpuset.mems", b"/cpus", b"/mems"):  # the last two: mounted with noprefix
+    for name in _CPUSET:
         mine = tree.read(x, top, path + name)
         if mine is not None and not mine.strip():
             tree.write(x, top, path + name, tree.read(x, top, above + name) or b"\n")
@@ -146,8 +152,8 @@ def _fill_cpuset(x: Here, top: int, above: bytes, path: bytes) -> None:
 
 def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
     """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be."""
-    offered = (tree.read(x, top, path + b"/cgroup.controllers") or b"").decode().split()
-    passed = (tree.read(x, top, path + b"/cgroup.subtree_control") or b"").decode().split()
+    offered = (tree.read(x, top, path + b"cgroup.controllers") or b"").decode().split()
+    passed = (tree.read(x, top, path + b"cgroup.subtree_control") or b"").decode().split()
     wanted = [one for one in offered if planned.enables_all or one in planned.controllers]
     missing = [f"+{one}" for one in wanted if one not in passed]
     if missing and not _tell(x, top, path, " ".join(missing)):
@@ -158,15 +164,18 @@ def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
 def _tell(x: Here, top: int, path: bytes, what: str) -> bool:
     """Write to cgroup.subtree_control. Returns False if the kernel refuses."""
     try:
-        return tree.write(x, top, path + b"/cgroup.subtree_control", what.encode())
+        return tree.write(x, top, path + b"cgroup.subtree_control", what.encode())
     except CallFailed:
         return False
 
 
 def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[str, ...]:
     """Check that the container can be in this cgroup. Returns the controllers that it has."""
-    if not is_new:
-        _check_unused(x, fd)
+    if freezer.is_stopped(x, fd, planned.version):
+        raise HoldfastError(f"{x.subject}: container's cgroup unexpectedly frozen")
+    count = 0 if is_new else sum(len(tree.processes(x, each)) for each in tree.walk(x, fd))
+    if count:
+        raise HoldfastError(f"{x.subject}: container's cgroup is not empty: {count} process(es) found")
     if not planned.passes_on:
         return planned.controllers
     if tree.read(x, fd, b"cgroup.type") == b"domain invalid\n":
@@ -178,14 +187,6 @@ def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[st
                 f'{x.subject}: controller "{one}" not available; the cgroups above do not pass it on'
             )
     return has
-
-
-def _check_unused(x: Here, fd: int) -> None:
-    """Check a cgroup that was there before."""
-    if freezer.is_set(x, fd):
-        raise HoldfastError(f"{x.subject}: container's cgroup unexpectedly frozen")
-    if count := sum(len(tree.processes(x, each)) for each in tree.walk(x, fd)):
-        raise HoldfastError(f"{x.subject}: container's cgroup is not empty: {count} process(es) found")
 
 
 def _make_threaded(x: Here, planned: PlannedPlace, fd: int) -> None:

@@ -38,7 +38,7 @@ def oom_killed(x: Here, cgroup: Cgroup) -> int:
 
 
 class Watch:
-    """Becomes readable when processes may have been killed for want of memory; as long as it is kept open."""
+    """Becomes readable when processes may have been killed for want of memory."""
 
     def __init__(self, x: Here, place: Place, fd: int, kept: list[int]) -> None:
         self.fd = fd

@@ -67,22 +67,25 @@ class Cgroup(msgspec.Struct, frozen=True):
         return next((place for place in self.places if controller in place.controllers), None)
 
 
+def find(x: Here, top: int | None, place: Place) -> int | None:
+    """Open a cgroup's directory below its open mount; None if it is gone, whoever has its name now."""
+    fd = tree.open_below(x, top, place.path.encode()) if top is not None else None
+    if fd is None or tree.identity(x, fd) == place.number:
+        return fd
+    x.do(files.close(fd))
+    return None
+
+
 @contextmanager
 def opened(x: Here, place: Place) -> Iterator[int | None]:
-    """Open a cgroup's directory for a while; None if it is gone, even if another one has its name now."""
-    top = tree.open_top(x, place.mount, place.version)
-    if top is None:
-        yield None
-        return
-    try:
-        fd = tree.open_below(x, top, place.path.encode())
-    finally:
-        x.do(files.close(top))
-    try:
-        yield fd if fd is not None and tree.identity(x, fd) == place.number else None
-    finally:
-        if fd is not None:
-            x.do(files.close(fd))
+    """Open a cgroup's directory for a while; None if it is gone."""
+    with tree.mounted(x, place.mount, place.version) as top:
+        fd = find(x, top, place)
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                x.do(files.close(fd))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.runtime.sys import files
@@ -19,7 +20,7 @@ from holdfast.runtime.sys.call import ACCEPT_ANY, CallFailed, Out, operation_of
 from holdfast.runtime.sys.numbers import AT_FDCWD, AT_REMOVEDIR
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from holdfast.runtime.sys.executor import Here
 
@@ -40,17 +41,18 @@ _GONE = (errno.ENOENT, errno.ENODEV)
 """What the kernel says of a file that is not there, and of one whose cgroup is removed at this moment."""
 
 
-def open_top(x: Here, mount: str, version: int) -> int | None:
-    """Open the directory at a mount point; None if no cgroup filesystem of this version is there."""
+@contextmanager
+def mounted(x: Here, mount: str, version: int) -> Iterator[int | None]:
+    """Open a mount point's directory for a while; None if no cgroup filesystem of this version is there."""
     fd = x.do(files.openat(AT_FDCWD, mount.encode(), _DIRECTORY).accepting(errno.ENOENT))
     if fd < 0:
-        return None
-    kind = Out(files.STATFS_SIZE)
-    x.do(files.fstatfs(fd, kind))
-    if files.filesystem_of(kind) == MAGIC[version]:
-        return fd
-    x.do(files.close(fd))
-    return None
+        yield None
+        return
+    try:
+        x.do(files.fstatfs(fd, kind := Out(files.STATFS_SIZE)))
+        yield fd if files.filesystem_of(kind) == MAGIC[version] else None
+    finally:
+        x.do(files.close(fd))
 
 
 def open_below(x: Here, directory: int, path: bytes) -> int | None:
