@@ -4,10 +4,10 @@ The puppet (runtime/puppet/puppet.c) is a program, not an extension of Python: s
 same for every version of Python. So a wheel is for one platform and for any Python 3, and an editable
 install puts the program beside its source, where git does not look.
 
-The commands are written here and not by the installer, since an installer's script honours PYTHONPATH and
-the modules that lie beside it, and imports `re` before it imports anything of ours (8 ms of a start). Ours
-start Python with `-I`. An installer fills the interpreter's path into a first line, but drops its options;
-so sh reads the script first.
+The commands are written here and not by the installer, since an installer's script honours PYTHON* and the
+user's site, and imports `re`, wanted or not (3 ms of a start). Ours start Python with `-I`. An installer
+fills the interpreter's path into a script's first line, but drops its options; so sh reads the script first,
+for 0.6 ms.
 
 Sources: setuptools' "Extending or customizing setuptools"; PEP 427 on tags and scripts; gcc(1).
 """
