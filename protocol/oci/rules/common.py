@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ID_MAX = 2**32 - 2
 """The greatest uid or gid: 2**32 - 1 is -1 to the kernel, "leave it as it is". Source: setresuid(2)."""
+_MAPPINGS_MAX = 340
+"""Lines of a map. Source: user_namespaces(7)."""
 
 
 def is_absolute(field: str, path: str) -> Iterator[Problem]:
@@ -74,7 +76,3 @@ def are_mappings(field: str, mappings: Iterable[IDMapping]) -> Iterator[Problem]
         for (first, size, _), (later, _, i) in pairwise(ordered):
             if later < first + size:
                 yield Problem(f"{field}[{i}].{name}", later, "each id once", "is in another mapping too")
-
-
-_MAPPINGS_MAX = 340
-"""Lines of a map. Source: user_namespaces(7)."""

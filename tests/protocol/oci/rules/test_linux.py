@@ -202,6 +202,13 @@ def test_memory_policy(mode: str, nodes: str, sentence: str) -> None:
     assert expected == of_linux(memoryPolicy={"mode": mode, "nodes": nodes})
 
 
+def test_an_unknown_mode_is_told_once_and_not_repeated_raw() -> None:
+    told = of_linux(memoryPolicy={"mode": "\x1b"})
+
+    assert 1 == len(told)
+    assert told[0].startswith('linux.memoryPolicy.mode: "\\x1b" is not a mode')
+
+
 def test_memory_policy_has_known_flags() -> None:
     assert [
         (

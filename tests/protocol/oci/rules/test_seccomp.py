@@ -37,6 +37,13 @@ def test_an_unknown_action_is_told() -> None:
     ] == of_syscall(action="SCMP_ACT_X")
 
 
+def test_an_unknown_action_is_told_once_and_not_repeated_raw() -> None:
+    told = of_syscall(action="\x1b", errnoRet=1)
+
+    assert 1 == len(told)
+    assert told[0].startswith('linux.seccomp.syscalls[0].action: "\\x1b" is not an action')
+
+
 def test_notify_is_no_default() -> None:
     assert [
         (
