@@ -37,8 +37,7 @@ def test_mounts_are_planned_or_told_to_be_impossible(
     namespaces = ("mount", "network") if own_mounts else ("pid",)
     try:
         made = plan(parse("rootfs", mounts, userns=userns, namespaces=namespaces))
-    except ConfigError as error:
-        assert error.problems
+    except ConfigError:
         return
     assert len(made.mounts) >= len(mounts)
     assert len({entry.field for entry in made.mounts}) == len(made.mounts)
@@ -78,7 +77,7 @@ def test_components_lead_to_the_same_place(path: bytes) -> None:
 
 
 def escaped(field: bytes) -> bytes:
-    """Do what the kernel does: seq_path's mangle_path with " \\t\\n\\\\#"."""
+    r"""Do what the kernel does: seq_path's mangle_path with " \\t\\n\\\\#"."""
     return b"".join(b"\\%03o" % char if char in b" \t\n\\#" else bytes([char]) for char in field)
 
 

@@ -82,7 +82,7 @@ def test_hosts_null_device_that_is_none_is_refused(
 @pytest.mark.parametrize("userns", [False, True])
 def test_usual_masks_cannot_be_read_by_root(rootfs: Path, userns: bool) -> None:
     """S59: each path of the default set that this kernel has."""
-    masked, readonly = list(bundle._MASKED), list(bundle._READ_ONLY)  # noqa: SLF001  # the very lists
+    masked, readonly = list(bundle._MASKED), list(bundle._READ_ONLY)
     parsed = parse(rootfs, DEFAULT_MOUNTS, userns=userns, maskedPaths=masked, readonlyPaths=readonly)
     with whole_tree(parsed) as made:
         for path in masked:

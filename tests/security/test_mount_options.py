@@ -42,9 +42,9 @@ def test_rootfs_and_source_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 def test_value_with_a_comma_is_one_value(rootfs: Path) -> None:
     tmpfs = {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m,mode=0777"]}
-    with tree(parse(rootfs, [tmpfs])) as made:
-        with pytest.raises(CallFailed, match='option "size=1m,mode=0777": Invalid argument'):
-            made.mount()
+    reason = 'option "size=1m,mode=0777": Invalid argument'
+    with tree(parse(rootfs, [tmpfs])) as made, pytest.raises(CallFailed, match=reason):
+        made.mount()
 
 
 def test_control_value_with_a_comma_is_two_for_mount(tmp_path: Path, host: Host) -> None:

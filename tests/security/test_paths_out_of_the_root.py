@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from support.trees import Tree
 
+    from holdfast.protocol.oci import config
+
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("leftovers")]
 
 ROUNDS = 60
@@ -71,7 +73,7 @@ class TestSwappedDirectory:
         (volume / "link").symlink_to(outside)
         return volume
 
-    def config(self, rootfs: Path, volume: Path) -> Any:
+    def config(self, rootfs: Path, volume: Path) -> config.Config:
         file = os.fspath(rootfs / "etc/passwd")
         mounts = [
             {"destination": "/mnt", "source": os.fspath(volume), "options": ["rbind"]},
@@ -138,11 +140,14 @@ class TestDevIsALink:
         with tree(parse(planted, mounts)) as made:
             watch = Watch(made)
             with pytest.raises(CallFailed):
-                made.mount()
-                made.make_devices()
+                self.make(made)
             assert [] == watch.elsewhere()
         assert ["ptmx"] == os.listdir(outside)
         assert "canary" == (outside / "ptmx").read_text()
+
+    def make(self, made: Tree) -> None:
+        made.mount()
+        made.make_devices()
 
     @pytest.mark.usefixtures("without_in_root")
     def test_control_ptmx_of_the_host_is_replaced(self, planted: Path, outside: Path) -> None:
@@ -171,9 +176,11 @@ class TestProc:
         name = {"proc": "proc", "sysfs": "sys"}[kind]
         (rootfs / name).rmdir()
         (rootfs / name).symlink_to(target)
-        with tree(parse(rootfs, [{"destination": f"/{name}", "type": kind, "source": kind}])) as made:
-            with pytest.raises(ConfigError, match="allowed: a path in which nothing is a symbolic link"):
-                made.mount()
+        with (
+            tree(parse(rootfs, [{"destination": f"/{name}", "type": kind, "source": kind}])) as made,
+            pytest.raises(ConfigError, match="allowed: a path in which nothing is a symbolic link"),
+        ):
+            made.mount()
 
     @pytest.mark.parametrize(
         "destination", ["/proc", "/proc/sys", "/proc/self/attr", "/x/../proc/self/attr/exec"]
@@ -194,9 +201,11 @@ class TestProc:
         (rootfs / "harmless").symlink_to(link)
         parsed = parse(rootfs, [PROC, tmpfs("/harmless")])
         assert not [one for one in check(parsed) if one.field.startswith("mounts")]
-        with tree(parsed) as made:
-            with pytest.raises(ConfigError, match="cannot be mounted because it is inside /proc"):
-                made.mount()
+        with (
+            tree(parsed) as made,
+            pytest.raises(ConfigError, match="cannot be mounted because it is inside /proc"),
+        ):
+            made.mount()
 
     def test_control_link_of_the_image_into_proc_would_be_followed(self, rootfs: Path) -> None:
         (rootfs / "harmless").symlink_to("/proc/sys/kernel")

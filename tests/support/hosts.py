@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.runtime.sys import mount, process
+from holdfast.runtime.sys import files, mount, process
 from holdfast.runtime.sys.executor import here
 from holdfast.runtime.sys.numbers import AT_FDCWD
 
@@ -41,7 +41,7 @@ class Host:
         tree = mount.new_filesystem(here, b"tmpfs", [(b"mode", b"755")], attributes)
         here.do(mount.move_mount(tree, AT_FDCWD, os.fsencode(path)))
         here.do(mount.mount_setattr(tree, propagation=propagation))
-        os.close(tree)
+        here.do(files.close(tree))
         return path
 
     def make_readonly(self, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from support.inits import MAPPED, USUAL, new_init
@@ -30,40 +30,40 @@ if TYPE_CHECKING:
     from holdfast.runtime.paths import Rootfs
     from holdfast.runtime.sys.call import Value
 
-    JSON = Mapping[str, Any]
+    JSON = Mapping[str, object]
 
-PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
-DEV = {
+PROC: JSON = {"destination": "/proc", "type": "proc", "source": "proc"}
+DEV: JSON = {
     "destination": "/dev",
     "type": "tmpfs",
     "source": "tmpfs",
     "options": ["nosuid", "mode=755", "size=65536k"],
 }
-PTS = {
+PTS: JSON = {
     "destination": "/dev/pts",
     "type": "devpts",
     "source": "devpts",
     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
 }
-SHM = {
+SHM: JSON = {
     "destination": "/dev/shm",
     "type": "tmpfs",
     "source": "shm",
     "options": ["nosuid", "noexec", "mode=1777"],
 }
-MQUEUE = {
+MQUEUE: JSON = {
     "destination": "/dev/mqueue",
     "type": "mqueue",
     "source": "mqueue",
     "options": ["nosuid", "noexec"],
 }
-SYS = {
+SYS: JSON = {
     "destination": "/sys",
     "type": "sysfs",
     "source": "sysfs",
     "options": ["nosuid", "noexec", "nodev", "ro"],
 }
-DEFAULT_MOUNTS = (PROC, DEV, PTS, SHM, MQUEUE, SYS)
+DEFAULT_MOUNTS: tuple[JSON, ...] = (PROC, DEV, PTS, SHM, MQUEUE, SYS)
 
 ID_MAPPINGS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 NAMESPACES = ("mount", "pid", "ipc", "uts", "network")
@@ -76,7 +76,7 @@ def parse(
     userns: bool = False,
     namespaces: Sequence[str] = NAMESPACES,
     readonly: bool = False,
-    **linux: Any,
+    **linux: object,
 ) -> config.Config:
     """Return a configuration; `linux` are more of its members, as the spec names them."""
     linux["namespaces"] = [{"type": name} for name in (*namespaces, *(["user"] if userns else []))]

@@ -34,9 +34,9 @@ def tmpfs(destination: str, *options: str) -> dict[str, Any]:
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
 
-def error_of(rootfs: Path, *mounts: dict[str, Any], **more: Any) -> str:
+def error_of(rootfs: Path, *mounts: dict[str, Any]) -> str:
     """Return the sentence of a setup that must not succeed."""
-    with pytest.raises((CallFailed, HoldfastError)) as failure, whole_tree(parse(rootfs, mounts, **more)):
+    with pytest.raises((CallFailed, HoldfastError)) as failure, whole_tree(parse(rootfs, mounts)):
         pass
     return str(failure.value)
 
@@ -250,10 +250,10 @@ def test_procfs_of_the_host_may_be_bound_on_proc_and_nothing_else(rootfs: Path, 
 
 def test_rootfs_that_is_no_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="root.path"), tree(parse(tmp_path / "file", [])):
+    with pytest.raises(ConfigError, match=r"root\.path"), tree(parse(tmp_path / "file", [])):
         pass
     with (
-        pytest.raises(CallFailed, match="root.path: open .*missing.: No such file"),
+        pytest.raises(CallFailed, match=r"root\.path: open .*missing.: No such file"),
         tree(parse("/missing", [])),
     ):
         pass

@@ -76,13 +76,15 @@ def test_large_directory_is_copied_whole(rootfs: Path) -> None:
         assert 3000 == len(os.listdir(made.path("/data")))
 
 
-def test_readonly_copy_is_filled_first(rootfs: Path, data: Path) -> None:
+@pytest.mark.usefixtures("data")
+def test_readonly_copy_is_filled_first(rootfs: Path) -> None:
     with whole_tree(parse(rootfs, [copied("ro")])) as made:
         assert 300_000 == made.path("/data/one/file").stat().st_size
         assert made.mounts()["/data"].options.startswith(b"ro")
 
 
-def test_copy_that_does_not_fit_is_told(rootfs: Path, data: Path) -> None:
+@pytest.mark.usefixtures("data")
+def test_copy_that_does_not_fit_is_told(rootfs: Path) -> None:
     with (
         pytest.raises(CallFailed, match='mount "tmpfs" on "/data": No space left on device'),
         whole_tree(parse(rootfs, [copied("size=64k")])),

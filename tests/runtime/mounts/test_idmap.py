@@ -64,19 +64,18 @@ def test_ids_of_the_container_are_taken_without_a_mapping(rootfs: Path, volume: 
 def test_one_namespace_serves_all_mounts_with_the_same_ids(
     rootfs: Path, volume: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_count = 0
+    made_namespaces = []
     original = idmap.user_namespace
 
-    def counted(*args: Any) -> int:
-        nonlocal made_count
-        made_count += 1
-        return original(*args)
+    def counted(proc: Procfs, uid_map: bytes, gid_map: bytes) -> int:
+        made_namespaces.append(uid_map)
+        return original(proc, uid_map, gid_map)
 
     monkeypatch.setattr(idmap, "user_namespace", counted)
     mounts = [bind(volume, path, [(0, 1000, 1)]) for path in ("/mnt", "/a", "/b")]
     with whole_tree(parse(rootfs, mounts)) as made:
         assert 1000 == made.path("/b/zero").stat().st_uid
-    assert 1 == made_count
+    assert [b"0 1000 1\n"] == made_namespaces
 
 
 def test_filesystem_that_cannot_map_is_told(rootfs: Path) -> None:
@@ -120,7 +119,7 @@ def test_programs_of_the_host_run_and_its_secrets_stay_closed_to_root(
         f"/usr/bin/chmod 0644 {canary}; /usr/bin/mount -o remount,rw /usr; /usr/bin/touch /usr/x"
     )
     with whole_tree(parse(rootfs, mounts, userns=userns)) as made:
-        code, output = made.init.run("/bin/sh", "-c", script)
+        output = made.init.run("/bin/sh", "-c", script)[1]
     lines = output.split("\n")
     assert [
         "0",

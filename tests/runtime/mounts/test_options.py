@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from holdfast.protocol.errors import Problem
 from holdfast.protocol.oci import names
 from holdfast.runtime.mounts.entry import Attributes, Propagation
 from holdfast.runtime.mounts.options import Options, parse
+
+if TYPE_CHECKING:
+    from holdfast.protocol.errors import Problem
 
 RO, NOSUID, NODEV = names.MOUNT_ATTR_RDONLY, names.MOUNT_ATTR_NOSUID, names.MOUNT_ATTR_NODEV
 ATIME, NOATIME, STRICT = names.MOUNT_ATTR_ATIME, names.MOUNT_ATTR_NOATIME, names.MOUNT_ATTR_STRICTATIME

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from support.trees import DEFAULT_MOUNTS, DEV, PROC, PTS, parse, plan
+from support.trees import DEFAULT_MOUNTS, DEV, NAMESPACES, PROC, PTS, parse, plan
 
 from holdfast.protocol.errors import ConfigError
 from holdfast.protocol.oci import names
@@ -16,18 +16,25 @@ from holdfast.runtime.mounts.fs import Filesystem
 from holdfast.runtime.mounts.plan import plan_mounts
 from holdfast.runtime.namespaces.plan import plan_namespaces
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from support.trees import JSON
+
+    from holdfast.protocol.oci import config
+
 MAPPING = [{"containerID": 0, "hostID": 1000, "size": 1}]
 
 
-def only(mount: dict[str, Any], **more: Any) -> Entry:
+def only(mount: JSON, *, userns: bool = False, namespaces: Sequence[str] = NAMESPACES) -> Entry:
     """Return the plan of a single mount."""
-    (entry,) = plan(parse("rootfs", [mount], **more), b"/bundle").mounts
+    (entry,) = plan(parse("rootfs", [mount], userns=userns, namespaces=namespaces), b"/bundle").mounts
     return entry
 
 
-def problems_of(*mounts: dict[str, Any], **more: Any) -> list[tuple[str, object]]:
+def problems_of(parsed: config.Config) -> list[tuple[str, object]]:
     with pytest.raises(ConfigError) as failure:
-        plan(parse("rootfs", mounts, **more))
+        plan(parsed)
     return [(problem.field, problem.was) for problem in failure.value.problems]
 
 
@@ -74,7 +81,9 @@ def test_readonly_tmpfs_and_dev_are_locked_at_the_end() -> None:
 
 def test_deep_destination_is_told() -> None:
     deep = "/d" * 65
-    assert [("mounts[0].destination", deep)] == problems_of({"destination": deep, "type": "tmpfs"})
+    assert [("mounts[0].destination", deep)] == problems_of(
+        parse("rootfs", [{"destination": deep, "type": "tmpfs"}])
+    )
 
 
 @pytest.mark.parametrize("name", ["cpuinfo", "meminfo", "sys/kernel/ns_last_pid", "swaps"])
@@ -108,7 +117,7 @@ def test_idmap_without_mappings_takes_those_of_the_container() -> None:
 
 def test_idmap_of_anything_but_a_bind_is_refused() -> None:
     tmpfs = {"destination": "/a", "type": "tmpfs", "uidMappings": MAPPING, "gidMappings": MAPPING}
-    assert [("mounts[0].type", "tmpfs")] == problems_of(tmpfs)
+    assert [("mounts[0].type", "tmpfs")] == problems_of(parse("rootfs", [tmpfs]))
 
 
 def test_devpts_goes_without_the_group_that_a_user_namespace_does_not_know() -> None:
@@ -130,7 +139,9 @@ def test_sysfs_of_the_hosts_network_is_bound_in_a_user_namespace() -> None:
 
 
 def test_without_a_mount_namespace_nothing_that_would_change_the_host() -> None:
-    told = problems_of(PROC, namespaces=("pid",), readonly=True, rootfsPropagation="shared")
+    told = problems_of(
+        parse("rootfs", [PROC], namespaces=("pid",), readonly=True, rootfsPropagation="shared")
+    )
     assert {"mounts", "root.readonly", "linux.rootfsPropagation"} == {field for field, _ in told}
     made = plan(parse("rootfs", [], namespaces=("pid",)))
     assert not made.devices.links

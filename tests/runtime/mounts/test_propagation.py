@@ -98,12 +98,13 @@ def test_root_gets_the_propagation_that_was_asked_for(rootfs: Path, asked: str, 
         assert (asked == "rshared") == bool(found["/mnt"].propagation)
 
 
+@pytest.mark.usefixtures("host")
 def test_control_host_would_see_the_mounts_without_the_cut(
-    rootfs: Path, tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+    rootfs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here.do(mount.mount_setattr(AT_FDCWD, path=b"/", propagation=mount.MS_SHARED, recursive=True))
-    monkeypatch.setattr("holdfast.runtime.mounts.propagation.isolate", lambda x: None)
-    monkeypatch.setattr("holdfast.runtime.mounts.propagation.cut_off_wholly", lambda x, clone: None)
+    monkeypatch.setattr("holdfast.runtime.mounts.propagation.isolate", lambda _x: None)
+    monkeypatch.setattr("holdfast.runtime.mounts.propagation.cut_off_wholly", lambda _x, _clone: None)
     before = host_mounts()
     with tree(parse(rootfs, [])) as made:
         mount_inside(made, b"tmp")

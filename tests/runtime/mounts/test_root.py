@@ -43,7 +43,7 @@ def test_after_the_pivot_nothing_but_the_rootfs_is_mounted(rootfs: Path, userns:
         assert "/" == os.readlink(f"/proc/{made.init.pid}/cwd")
 
 
-def test_rootfs_may_be_a_mount_point_and_the_hosts_root(rootfs: Path) -> None:
+def test_rootfs_may_be_a_mount_point_and_the_hosts_root() -> None:
     with tree(parse("/", [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}])) as made:
         made.mount()
         made.pivot()
