@@ -26,7 +26,7 @@ import msgspec
 
 from holdfast.protocol import errors
 from holdfast.protocol.oci import ids
-from holdfast.runtime.cgroups.group import Cgroup
+from holdfast.runtime.cgroups.place import Cgroup
 from holdfast.runtime.namespaces.plan import NamespacesPlan
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.sys import files, process

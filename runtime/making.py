@@ -9,7 +9,7 @@ from holdfast.runtime.sys.executor import Here, close_quietly
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.runtime.cgroups.group import Cgroup
+    from holdfast.runtime.cgroups.place import Cgroup
     from holdfast.runtime.container import Record
     from holdfast.runtime.mounts.sources import Sources
     from holdfast.runtime.paths import Rootfs

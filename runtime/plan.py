@@ -15,10 +15,12 @@ import msgspec
 
 from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.protocol.oci.check import check
+from holdfast.runtime.cgroups.detect import UNIFIED
 from holdfast.runtime.cgroups.plan import CgroupPlan, plan_cgroup
+from holdfast.runtime.mounts.cgroup import Hierarchy
 from holdfast.runtime.mounts.plan import MountsPlan, plan_mounts
 from holdfast.runtime.namespaces.plan import NamespacesPlan, plan_namespaces
-from holdfast.runtime.process.capabilities import ALL, plan_capabilities
+from holdfast.runtime.process.capabilities import ALL, CAP_MKNOD, plan_capabilities
 from holdfast.runtime.process.limits import Limit, plan_limits
 from holdfast.runtime.process.user import Identity
 from holdfast.runtime.seccomp.profile import Filter, compile_profile
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdfast.protocol.oci import config
-    from holdfast.runtime.cgroups.detect import Host
+    from holdfast.runtime.cgroups import detect
 
 _DEFAULT_UMASK = 0o022
 
@@ -86,7 +88,7 @@ def make_plan(
     root: bytes,
     bundle: bytes,
     options: Options,
-    host: Host,
+    host: detect.Host,
     held: int,
 ) -> Plan:
     """Decide everything. Raises ConfigError.
@@ -99,6 +101,7 @@ def make_plan(
     if parsed.process is None:
         raise ConfigError([Problem("process", "nothing", "a process to run")])
     namespaces = plan_namespaces(parsed.linux)
+    cgroup = plan_cgroup(parsed, container_id, host)
     in_userns = namespaces.has("user")
     return Plan(
         id=container_id,
@@ -107,8 +110,14 @@ def make_plan(
         config=parsed,
         snapshot=snapshot,
         namespaces=namespaces,
-        mounts=plan_mounts(parsed, bundle, namespaces),
-        cgroup=plan_cgroup(parsed, container_id, host),
+        mounts=plan_mounts(
+            parsed,
+            bundle,
+            namespaces,
+            hierarchies=() if host.mode == UNIFIED else cgroup_mounts(host.hierarchies, cgroup),
+            can_make_nodes=bool(held >> CAP_MKNOD & 1),
+        ),
+        cgroup=cgroup,
         process=plan_process(
             parsed.process,
             seccomp=parsed.linux.seccomp,
@@ -117,6 +126,29 @@ def make_plan(
             preserve_fds=options.preserve_fds,
         ),
         no_pivot=options.no_pivot,
+    )
+
+
+def cgroup_mounts(hierarchies: Iterable[detect.Hierarchy], plan: CgroupPlan) -> list[Hierarchy]:
+    """Return what a mount of cgroups in the container consists of, where there are several hierarchies."""
+    places = {place.mount: place.path for place in plan.places}
+    return [_cgroup_mount(one, f"{one.mount}/{places[one.mount]}") for one in hierarchies if one.mount in places]
+
+
+def _cgroup_mount(one: detect.Hierarchy, directory: str) -> Hierarchy:
+    name = one.mount.rpartition("/")[2].encode()
+    options: list[tuple[bytes, bytes | None]] = []
+    if one.version == 1:
+        options = [(controller.encode(), None) for controller in one.controllers]
+        if one.name:
+            options = [(b"none", None), (b"name", one.name.encode())]
+    links = tuple(controller.encode() for controller in one.controllers if controller.encode() != name)
+    return Hierarchy(
+        name=name,
+        options=tuple(options),
+        type=b"cgroup" if one.version == 1 else b"cgroup2",
+        directory=directory.encode(),
+        links=links if one.version == 1 else (),
     )
 
 

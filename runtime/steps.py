@@ -87,7 +87,7 @@ PREPARATION = (
         "make the cgroup",
         isolation.make_cgroup,
         undo=isolation.remove_cgroup,
-        why="Before the clone, so that init is born in it, or enters it before it can fork.",
+        why="Before the clone, so that init can be born in it.",
         source='runtime-spec, config-linux.md "Control groups"; cgroups(7)',
     ),
 )
@@ -105,6 +105,14 @@ ISOLATION = (
     ),
     Step(
         PARENT,
+        "enter the cgroup",
+        isolation.enter_cgroup,
+        why="So that init is born in it, and nothing of the container was ever outside. On cgroup v1 the puppet moves "
+        "itself: for a process that moves another one the kernel holds up all forks of the machine, for 5 ms.",
+        source="cgroups(7)",
+    ),
+    Step(
+        PARENT,
         "clone init with its namespaces",
         isolation.clone_init,
         undo=isolation.kill_init,
@@ -118,13 +126,6 @@ ISOLATION = (
         registry.note_process,
         why="From here on there is a process that a cleaner must find if the runtime is killed.",
         source="proc_pid_stat(5)",
-    ),
-    Step(
-        PARENT,
-        "put init into its cgroup",
-        isolation.enter_cgroup,
-        why="Where the kernel could not have it born there; before init does anything, so that nothing escapes.",
-        source="cgroups(7)",
     ),
     Step(
         PARENT,

@@ -20,6 +20,7 @@ from holdfast.runtime.cgroups import tree
 from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.cgroups.path import is_plain
 from holdfast.runtime.sys import files
+from holdfast.runtime.sys.call import CallFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,14 @@ class Cgroup(msgspec.Struct, frozen=True):
 def find(x: Here, top: int | None, place: Place) -> int | None:
     """Open a cgroup's directory below its open mount; None if it is gone, whoever has its name now."""
     fd = tree.open_below(x, top, place.path.encode()) if top is not None else None
-    if fd is None or tree.identity(x, fd) == place.number:
+    if fd is None:
+        return None
+    try:
+        is_it = tree.identity(x, fd) == place.number
+    except CallFailed:
+        x.do(files.close(fd))
+        raise
+    if is_it:
         return fd
     x.do(files.close(fd))
     return None

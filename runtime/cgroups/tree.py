@@ -136,8 +136,8 @@ def walk(x: Here, top: int, *, remove: bool = False) -> Generator[int, None, Non
     However deep the tree is, which a process inside decides, few descriptors are open at a time.
     """
     fd = x.do(files.dup_above(top, 0))
-    trail = [(b"", children(x, fd))]
     try:
+        trail = [(b"", children(x, fd))]
         while True:
             name, waiting = trail[-1]
             if waiting:

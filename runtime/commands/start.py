@@ -29,16 +29,13 @@ def start(root: bytes, container_id: str) -> None:
             raise errors.cannot_start(container_id, "stopped") from None
         os.unlink(START_SOCKET, dir_fd=container.directory_fd)
         if answer:
-            done, error = ANSWER.unpack_from(answer)
+            done, error = ANSWER.unpack(answer)
             raise errors.start_failed(container.record.after_start[done], error)
 
 
 def _let_go(container: Container) -> bytes:
-    """Connect to the init that waits. Returns what it answers before it is gone or has become the program."""
+    """Connect to the init that waits. Returns the head of its answer; nothing if it has become the program."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         # Through the descriptor, since the path may be longer than a socket's address can be.
         connection.connect(b"/proc/self/fd/%d/%s" % (container.directory_fd, START_SOCKET))
-        answer = b""
-        while piece := connection.recv(4096):
-            answer += piece
-        return answer
+        return connection.recv(ANSWER.size, socket.MSG_WAITALL)

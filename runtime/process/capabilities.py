@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.runtime.sys.call import Executor
 
 ALL = 2**64 - 1
-CAP_DAC_OVERRIDE = 1
+CAP_MKNOD = 27
 
 
 class CapabilityPlan(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ def open_namespaces(making: Making) -> None:
 def close_namespaces(making: Making) -> None:
     """Close them again."""
     close_quietly(*making.namespace_fds)
+    making.namespace_fds = []
 
 
 def make_cgroup(making: Making) -> None:
@@ -58,6 +59,12 @@ def start_puppet(making: Making) -> None:
     making.stage.flush()
 
 
+def enter_cgroup(making: Making) -> None:
+    """Have the puppet enter the cgroups of v1 by itself; its clone is born in them, and in that of v2 directly."""
+    if making.cgroup is not None:
+        group.enter_self(making.parent, making.stage, making.cgroup)
+
+
 def stop_puppet(making: Making) -> None:
     """End the puppet and reap it."""
     if making.stage_pid:
@@ -69,19 +76,24 @@ def stop_puppet(making: Making) -> None:
 def clone_init(making: Making) -> None:
     """Clone init as a child of the runtime, into its cgroup where the kernel can, with its new namespaces."""
     later = process.CLONE_NEWCGROUP  # its root is the cgroup that the process is in when it is made
-    flags = making.namespaces.new & ~later | process.CLONE_PARENT
     making.stage.subject = "clone init"
-    with group.birthplace(making.cgroup) as cgroup_fd:
-        if cgroup_fd is None:
-            call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0)
-        else:
+    clone(making, making.namespaces.new & ~later)
+    close_namespaces(making)
+
+
+def clone(making: Making, flags: int, *, beside: int = 0) -> None:
+    """Have the puppet clone the process, and end. `beside`: a process whose cgroup of v2 it is to be born in."""
+    flags |= process.CLONE_PARENT
+    with group.birthplace(making.cgroup, making.parent, beside=beside) as cgroup_fd:
+        call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0)
+        if cgroup_fd is not None:
             flags |= process.CLONE_INTO_CGROUP
-            call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0, cgroup=Passed(cgroup_fd))
+            cgroup = Passed(cgroup_fd)
+            call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0, cgroup=cgroup)
         pid = making.stage.do(call)
         making.stage.flush()
     making.pid = number_of(pid)
     stop_puppet(making)
-    close_namespaces(making)
 
 
 def kill_init(making: Making) -> None:
@@ -90,12 +102,6 @@ def kill_init(making: Making) -> None:
         with suppress(ProcessLookupError):
             os.kill(making.pid, signal.SIGKILL)  # our own child, not reaped yet: the id is still its
         os.waitpid(making.pid, 0)
-
-
-def enter_cgroup(making: Making) -> None:
-    """Put init into its cgroup where it was not born in it."""
-    if making.cgroup is not None:
-        group.enter(making.parent, making.cgroup, making.pid)
 
 
 def limit_cgroup(making: Making) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.runtime.cgroups import group
 from holdfast.runtime.paths import Rootfs
-from holdfast.runtime.puppet import puppet
 from holdfast.runtime.setup import isolation, parking
 from holdfast.runtime.sys import files, process
-from holdfast.runtime.sys.call import Passed, number_of
+from holdfast.runtime.sys.call import Passed
 from holdfast.runtime.sys.numbers import AT_FDCWD
 
 if TYPE_CHECKING:
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
 def start_puppet(making: Making) -> None:
     """Start the puppet that will clone the process, and put it into the container's cgroup."""
     isolation.start_puppet(making)
-    if making.cgroup is not None:
-        group.enter(making.parent, making.cgroup, making.stage_pid)
+    isolation.enter_cgroup(making)
 
 
 def join_and_clone(making: Making) -> None:
@@ -33,10 +30,7 @@ def join_and_clone(making: Making) -> None:
     stage.subject = "join the namespaces of init"
     if flags:
         stage.do(process.setns(Passed(making.init_pidfd), flags))
-    pid = stage.do(process.clone3(process.CLONE_PARENT, channel=puppet.CHILD_CHANNEL, exit_signal=0))
-    stage.flush()
-    making.pid = number_of(pid)
-    isolation.stop_puppet(making)
+    isolation.clone(making, 0, beside=making.record.pid)
     root_fd = making.init.do(files.openat(AT_FDCWD, b"/", files.O_DIRECTORY_PATH))
     making.rootfs = Rootfs(making.init, root_fd)
 
