@@ -99,7 +99,7 @@ def make_plan(
     if problems:
         raise ConfigError(problems)
     if parsed.process is None:
-        raise ConfigError([Problem("process", "nothing", "a process to run")])
+        raise ConfigError([Problem("process", None, "a process to run")])
     namespaces = plan_namespaces(parsed.linux)
     cgroup = plan_cgroup(parsed, container_id, host)
     in_userns = namespaces.has("user")
@@ -202,4 +202,4 @@ def _not_yet(parsed: config.Config) -> Iterable[Problem]:
         "process.scheduler": process and process.scheduler,
         "process.ioPriority": process and process.io_priority,
     }
-    return [Problem(field, "present", "nothing, in this version") for field, value in asked.items() if value]
+    return [Problem(field, value, "nothing, in this version") for field, value in asked.items() if value]

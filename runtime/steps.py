@@ -299,11 +299,20 @@ PROCESS = (
         source='runtime-spec, config.md "Process"; access(2), execvp(3)',
     ),
     Step(
-        INIT,
+        PARENT,
         "give stdio to the user",
         session.own_stdio,
-        why="A program that reopens /dev/stdout needs the right to; only pipes and terminals, which are ours.",
-        source="fchown(2), proc_pid_fd(5)",
+        why="A program that reopens /dev/stdout needs the right to. Only pipes; whatever else may be there is not ours.",
+        source="chown(2), proc_pid_fd(5)",
+    ),
+    Step(
+        PARENT,
+        "set the resource limits",
+        parking.set_limits,
+        why="From outside and before the user changes: raising a hard limit takes a right that init may not have, and "
+        "the limits of another user's process may only be changed with it. After everything that a low limit hinders.",
+        source="prlimit(2)",
+        when=LIMITS,
     ),
     Step(
         INIT,
@@ -340,14 +349,6 @@ PARKING = (
         why="The last thing that can fail has passed. What is left is in init's hands already, in one batch, since "
         "under the user's filter it may not be able to receive another.",
         source='runtime-spec, runtime.md "Start"; execve(2), close_range(2)',
-    ),
-    Step(
-        PARENT,
-        "set the resource limits",
-        parking.set_limits,
-        why="From outside: raising a hard limit takes a right that init has lost.",
-        source="prlimit(2)",
-        when=LIMITS,
     ),
     Step(
         PARENT,
@@ -424,14 +425,6 @@ JOIN = (
         why="From outside: lowering it takes a right that the process loses.",
         source="proc_pid_oom_score_adj(5)",
         when=OOM_SCORE,
-    ),
-    Step(
-        PARENT,
-        "set the resource limits",
-        parking.set_limits,
-        why="From outside: raising a hard limit takes a right that the process loses.",
-        source="prlimit(2)",
-        when=LIMITS,
     ),
     *PROCESS,
     Step(

@@ -76,7 +76,7 @@ def plan_namespaces(linux: Linux) -> NamespacesPlan:
     for field in ("uid_mappings", "gid_mappings"):
         if not getattr(linux, field):
             name = field.replace("_m", "M")
-            raise ConfigError([Problem(f"linux.{name}", "nothing", "at least one mapping with a new user namespace")])
+            raise ConfigError([Problem(f"linux.{name}", None, "at least one mapping with a new user namespace")])
     return NamespacesPlan(new, tuple(joins), id_map(linux.uid_mappings), id_map(linux.gid_mappings))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.protocol.oci.names import CAPABILITIES
+from holdfast.protocol.oci.names import CAPABILITIES, capability
 from holdfast.runtime.sys import process
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def plan_capabilities(asked: config.Capabilities | None, grantable: int) -> Capa
 
 
 def _mask(names: Iterable[str]) -> int:
-    numbers = {CAPABILITIES[name] for name in names if name in CAPABILITIES}
-    return sum(1 << number for number in numbers)
+    numbers = {capability(name) for name in names}
+    return sum(1 << number for number in numbers if number is not None)
 
 
 def drop_bounding(x: Executor, plan: CapabilityPlan) -> None:

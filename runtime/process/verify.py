@@ -39,9 +39,9 @@ def _lines(status: bytes) -> dict[str, str]:
 def _expected(plan: ProcessPlan, namespaces: NamespacesPlan) -> dict[str, str]:
     identity = plan.identity
     caps = identity.capabilities
-    uid = _outside(identity.uid, namespaces.uid_map)
-    gid = _outside(identity.gid, namespaces.gid_map)
-    groups = sorted(_outside(group, namespaces.gid_map) for group in identity.groups)
+    uid = outside(identity.uid, namespaces.uid_map)
+    gid = outside(identity.gid, namespaces.gid_map)
+    groups = sorted(outside(group, namespaces.gid_map) for group in identity.groups)
     expected = {
         "Uid": " ".join([str(uid)] * 4),
         "Gid": " ".join([str(gid)] * 4),
@@ -58,7 +58,7 @@ def _expected(plan: ProcessPlan, namespaces: NamespacesPlan) -> dict[str, str]:
     return expected
 
 
-def _outside(inside: int, id_map: bytes) -> int:
+def outside(inside: int, id_map: bytes) -> int:
     """Return the id that the runtime's user namespace has for an id of the container's. Source: user_namespaces(7)."""
     if not id_map:
         return inside

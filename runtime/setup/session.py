@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
 
-from holdfast.runtime.process import environ, program, terminal
+from holdfast.runtime.process import environ, program, terminal, verify
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.setup import filetree
 from holdfast.runtime.sys import files, process
@@ -27,6 +28,7 @@ def open_terminal(making: Making) -> None:
     ptm_fd, pts = terminal.open_pty(x, making.rootfs, making.process.size)
     filetree.mount_console(making, pts)
     terminal.make_controlling(x, pts)
+    x.do(files.fchownat(0, b"", making.process.identity.uid, files.UNCHANGED))
     x.flush()
     if making.console_fd is not None:
         terminal.hand_over(making.console_fd, ptm_fd)
@@ -74,8 +76,12 @@ def find_program(making: Making) -> None:
 
 
 def own_stdio(making: Making) -> None:
-    """Give the pipes and the terminal of 0, 1 and 2 to the user."""
-    plan = making.process
-    for fd, source in enumerate(making.stdio):
-        if plan.terminal or stat.S_ISFIFO(os.fstat(source).st_mode):
-            making.init.do(files.fchownat(fd, b"", plan.identity.uid, plan.identity.gid))
+    """Give the pipes of 0, 1 and 2 to the user, by the ids that the user has outside."""
+    if making.process.terminal:
+        return
+    uid = verify.outside(making.process.identity.uid, making.namespaces.uid_map)
+    gid = verify.outside(making.process.identity.gid, making.namespaces.gid_map)
+    for fd in set(making.stdio):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            # EPERM: somebody else's pipe, and we are not root.
+            making.parent.do(files.fchownat(fd, b"", uid, gid).accepting(errno.EPERM))

@@ -34,6 +34,10 @@ STATX_BASIC_STATS = 0x7FF
 STATX_MNT_ID = 0x1000
 
 
+UNCHANGED = -1
+"""For fchownat: leave this id as it is."""
+
+
 def openat(directory: Arg, path: bytes, flags: int, mode: int = 0) -> Call:
     """Open a file, always close-on-exec. Source: openat(2)."""
     args = (directory, cstring(path), flags | os.O_CLOEXEC, mode)
