@@ -93,7 +93,7 @@ def read_config_file(bundle: bytes) -> bytes:
 def carry_out(steps: Iterable[Step], making: Making, explain: Explain | None = None) -> None:
     """Do the steps in order; after a failure undo those that were begun, last first, and raise what went wrong."""
     begun: list[Step] = []
-    making.proc = Procfs.shared()
+    making.proc = Procfs.shared(making.parent)
     making.explain_with(explain)
     try:
         actor = ""

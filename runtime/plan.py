@@ -15,9 +15,8 @@ import msgspec
 
 from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.protocol.oci.check import check
-from holdfast.runtime.cgroups.detect import UNIFIED
 from holdfast.runtime.cgroups.plan import CgroupPlan, plan_cgroup
-from holdfast.runtime.mounts.cgroup import Hierarchy
+from holdfast.runtime.mounts.cgroup import hierarchies_of
 from holdfast.runtime.mounts.plan import MountsPlan, plan_mounts
 from holdfast.runtime.namespaces.plan import NamespacesPlan, plan_namespaces
 from holdfast.runtime.process.capabilities import ALL, CAP_MKNOD, plan_capabilities
@@ -114,7 +113,7 @@ def make_plan(
             parsed,
             bundle,
             namespaces,
-            hierarchies=() if host.mode == UNIFIED else cgroup_mounts(host.hierarchies, cgroup),
+            hierarchies=hierarchies_of(host, cgroup.places),
             can_make_nodes=bool(held >> CAP_MKNOD & 1),
         ),
         cgroup=cgroup,
@@ -126,29 +125,6 @@ def make_plan(
             preserve_fds=options.preserve_fds,
         ),
         no_pivot=options.no_pivot,
-    )
-
-
-def cgroup_mounts(hierarchies: Iterable[detect.Hierarchy], plan: CgroupPlan) -> list[Hierarchy]:
-    """Return what a mount of cgroups in the container consists of, where there are several hierarchies."""
-    places = {place.mount: place.path for place in plan.places}
-    return [_cgroup_mount(one, f"{one.mount}/{places[one.mount]}") for one in hierarchies if one.mount in places]
-
-
-def _cgroup_mount(one: detect.Hierarchy, directory: str) -> Hierarchy:
-    name = one.mount.rpartition("/")[2].encode()
-    options: list[tuple[bytes, bytes | None]] = []
-    if one.version == 1:
-        options = [(controller.encode(), None) for controller in one.controllers]
-        if one.name:
-            options = [(b"none", None), (b"name", one.name.encode())]
-    links = tuple(controller.encode() for controller in one.controllers if controller.encode() != name)
-    return Hierarchy(
-        name=name,
-        options=tuple(options),
-        type=b"cgroup" if one.version == 1 else b"cgroup2",
-        directory=directory.encode(),
-        links=links if one.version == 1 else (),
     )
 
 
@@ -194,6 +170,7 @@ def _not_yet(parsed: config.Config) -> Iterable[Problem]:
         "linux.intelRdt": linux.intel_rdt,
         "linux.memoryPolicy": linux.memory_policy,
         "linux.netDevices": linux.net_devices,
+        "linux.namespaces of type mount with a path": any(one.type == "mount" and one.path for one in linux.namespaces),
         "linux.timeOffsets": linux.time_offsets,
         "linux.mountLabel": linux.mount_label,
         "linux.seccomp.listenerPath": linux.seccomp and linux.seccomp.listener_path,

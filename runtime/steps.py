@@ -36,6 +36,7 @@ JOINED_NAMESPACES = When("with namespaces given by path", lambda m: bool(m.names
 NEW_USER_NAMESPACE = When("with a new user namespace", lambda m: m.namespaces.makes("user"))
 OTHER_USER_NAMESPACE = When("in another user namespace than the runtime's", lambda m: m.namespaces.has("user"))
 NEW_MOUNT_NAMESPACE = When("with a new mount namespace", lambda m: m.namespaces.makes("mount"))
+HOST_MOUNT_NAMESPACE = When("in the host's mount namespace", lambda m: not m.namespaces.has("mount"))
 MAPPED_BINDS = When("with binds that have ids of their own", filetree.has_mapped_binds)
 NEW_CGROUP_NAMESPACE = When("with a new cgroup namespace", lambda m: m.namespaces.makes("cgroup"))
 NEW_NETWORK_NAMESPACE = When("with a new network namespace", lambda m: m.namespaces.makes("network"))
@@ -76,19 +77,20 @@ PREPARATION = (
     ),
     Step(
         PARENT,
-        "open the rootfs and what will be bound into it",
-        filetree.open_sources,
-        why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
-        "if somebody swaps a path in between; and init may not be allowed to reach it.",
-        source="open_tree(2), mount_setattr(2)",
-    ),
-    Step(
-        PARENT,
         "make the cgroup",
         isolation.make_cgroup,
         undo=isolation.remove_cgroup,
         why="Before the clone, so that init can be born in it.",
         source='runtime-spec, config-linux.md "Control groups"; cgroups(7)',
+    ),
+    Step(
+        PARENT,
+        "open the rootfs and what will be bound into it",
+        filetree.open_sources,
+        why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
+        "if somebody swaps a path in between; and init may not be allowed to reach it. After the cgroup, which may be "
+        "one of the things to bind.",
+        source="open_tree(2), mount_setattr(2)",
     ),
 )
 """What the parent gets ready while there is no process of the container yet."""
@@ -250,6 +252,15 @@ FILE_TREE = (
         why="While the root can still be written to; programs expect it to be there.",
         source='runtime-spec, config.md "Process", cwd',
         when=NEW_MOUNT_NAMESPACE,
+    ),
+    Step(
+        INIT,
+        "change the root to the rootfs",
+        filetree.change_root,
+        why="All that can be done in the host's mount namespace: nothing is mounted, and chroot hides the rest from "
+        "lookups only.",
+        source="chroot(2)",
+        when=HOST_MOUNT_NAMESPACE,
     ),
     Step(
         INIT,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from holdfast.runtime.mounts import build, console, devices, idmap, lock, propagation, root, sources
 from holdfast.runtime.mounts.bind import Bind
+from holdfast.runtime.paths import Rootfs
 from holdfast.runtime.sys import files
+from holdfast.runtime.sys.numbers import AT_FDCWD
 
 if TYPE_CHECKING:
     from holdfast.runtime.making import Making
@@ -64,6 +66,13 @@ def pivot(making: Making) -> None:
         root.move_and_chroot(x, making.rootfs, making.proc.read(b"%d/mountinfo" % making.pid))
     else:
         root.pivot(x, making.rootfs)
+
+
+def change_root(making: Making) -> None:
+    """Make the rootfs the root of the process, without a mount namespace."""
+    x = making.init
+    making.rootfs = Rootfs(x, x.do(files.openat(AT_FDCWD, making.plan.mounts.rootfs, files.O_DIRECTORY_PATH)))
+    root.change_root(x, making.rootfs)
 
 
 def lock_paths(making: Making) -> None:
