@@ -44,6 +44,10 @@ class ShimLink:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave; see the class."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self.connection.close()
         os.close(self.pidfd)
 

@@ -48,14 +48,16 @@ def _occupy_standard_descriptors() -> None:
         os.set_inheritable(fd, True)  # noqa: FBT003  # its only parameter
         fd = os.open(os.devnull, os.O_RDWR)
     os.close(fd)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:  # it was closed when the interpreter started
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _leave(code: int) -> NoReturn:
     """End the process with an exit code, once what was printed is out."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:  # nobody reads it any more
             code = code or _FAILED
     os._exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from holdfast.protocol import control
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from holdfast.shim.store.store import Entry
 
 _SIGNALLED = 128
-LAST_WORDS_S = 1
-"""What a container gets to end by itself when nobody reads its output any more."""
 
 
 def hold_launched(
@@ -44,11 +43,12 @@ def hold_launched(
     def start() -> Launched:
         return start_container(entry.lock(), record, in_foreground=True, explain=explain)
 
-    def end() -> None:
-        signalling.end(places, record, number=record.stop_signal, timeout_s=LAST_WORDS_S)
+    def kill() -> None:
+        # SIGPIPE would have ended a program in a pipe; but a container's first process ignores that.
+        signalling.send(places, record.id, signal.SIGKILL)
 
     with entry:
-        return hold(ways, start, on_started=entry.close, on_output_gone=end)
+        return hold(ways, start, on_started=entry.close, on_output_gone=kill)
 
 
 def hold(

@@ -116,7 +116,7 @@ class Follower:
         """Leave; see the class."""
         os.close(self._inotify_fd)
         if self._link is not None:
-            self._link.__exit__(None, None, None)
+            self._link.close()
 
     def wait(self) -> bool:
         """Wait until there may be more. Returns False if nobody writes any more."""

@@ -8,20 +8,18 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from holdfast.protocol import control
 from holdfast.protocol.errors import DoesNotExist, HoldfastError
 from holdfast.runtime.commands.kill import kill
 from holdfast.runtime.container import open_container
 from holdfast.shim.link import open_link
-from holdfast.shim.store.refusals import UnknownContainer
 
 if TYPE_CHECKING:
     from holdfast.shim.store.places import Places
     from holdfast.shim.store.record import Record
-    from holdfast.shim.store.store import Store
 
 FOR_EVER = -1
 _KILL_TIMEOUT_S = 10
+_SHIM_TIMEOUT_S = 10
 
 
 def send(places: Places, container_id: str, number: int) -> None:
@@ -45,33 +43,28 @@ def end(places: Places, record: Record, *, number: int, timeout_s: int) -> None:
 
 
 def has_ended(places: Places, container_id: str, timeout_s: float | None) -> bool:
-    """Wait until a container has ended and its shim has left. Returns whether they have, in time."""
+    """Wait until init has ended, and then until its shim has left. Returns whether they have.
+
+    timeout_s: for init, None: as long as it takes; the shim gets some seconds.
+    """
     link = open_link(places.run_dir(container_id))
-    if link is not None:
-        with link:
-            link.send(control.Wait())
-            if link.receive(timeout_s) is None and not link.has_left(0):
-                return False
-            return link.has_left(_KILL_TIMEOUT_S)
     try:
         with open_container(places.runtime, container_id) as container:
             pidfd = container.pidfd()
     except DoesNotExist:
-        return True
-    if pidfd is None:
-        return True
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+        pidfd = None
     try:
-        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
+        if pidfd is not None and not _is_readable(pidfd, timeout_s):
+            return False
+        return link is None or link.has_left(_SHIM_TIMEOUT_S)
     finally:
-        os.close(pidfd)
+        if pidfd is not None:
+            os.close(pidfd)
+        if link is not None:
+            link.close()
 
 
-def still_there(store: Store, container_id: str) -> bool:
-    """Whether the container has not been removed meanwhile."""
-    try:
-        with store.open(container_id):
-            return True
-    except UnknownContainer:
-        return False
+def _is_readable(fd: int, timeout_s: float | None) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
