@@ -41,7 +41,6 @@ FLAGS = (
     "-nostdlib",
     "-static",
     "-fno-pie",
-    "-no-pie",
     "-fno-stack-protector",  # whose guard a libc keeps
     "-fno-asynchronous-unwind-tables",
     "-Wl,-z,noexecstack",
