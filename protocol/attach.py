@@ -1,7 +1,8 @@
 """Frames on the attach socket, a SOCK_SEQPACKET socket: one packet is one frame.
 
-From the shim: one byte that names the stream, then what was written to it. To the shim: what is to be written to the
-container's stdin, as it is. A client's shutdown(SHUT_WR) says that nothing more comes from it.
+From the shim: one byte that names the stream, then what was written to it. To the shim: what is to be
+written to the container's stdin, as it is. A client's shutdown(SHUT_WR) says that nothing more comes from
+it.
 
 Source: conmon's attach protocol, as Podman's and CRI-O's clients speak it.
 """

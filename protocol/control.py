@@ -1,7 +1,8 @@
 """What a shim is asked, and what it tells: JSON objects, one a line.
 
-On the control socket a client sends requests and gets one reply to each; the reply to `wait` comes when the process has
-ended. On the report socket, which whoever launched the shim holds, the shim tells by itself what happens.
+On the control socket a client sends requests and gets one reply to each; the reply to `wait` comes when the
+process has ended. On the report socket, which whoever launched the shim holds, the shim tells by itself what
+happens.
 
 Lines come from whoever may connect (the same user), so they are bounded and typed; anything else is refused.
 """

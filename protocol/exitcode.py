@@ -24,6 +24,9 @@ class Ending(NamedTuple):
 
 
 def ending(wait_status: int) -> Ending:
-    """Read a wait status, as waitpid gives it. Raises ValueError for one of a process that has only stopped."""
+    """Read a wait status, as waitpid gives it.
+
+    Raises ValueError for one of a process that has only stopped.
+    """
     code = os.waitstatus_to_exitcode(wait_status)
     return Ending(code, None) if code >= 0 else Ending(_SIGNALLED - code, -code)

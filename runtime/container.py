@@ -1,8 +1,8 @@
 """A container on disk: its state directory, its record, and what the kernel says has become of it.
 
-The record says what was made; whether the container still runs is asked of the kernel each time. A process id alone
-proves nothing: ids are used again, and not only after a reboot. So the record carries the time at which init was
-started (as the kernel counts it) and the id of the boot.
+The record says what was made; whether the container still runs is asked of the kernel each time. A process
+id alone proves nothing: ids are used again, and not only after a reboot. So the record carries the time at
+which init was started (as the kernel counts it) and the id of the boot.
 
 Below the runtime's root, mode 0700:
 
@@ -26,7 +26,7 @@ import msgspec
 
 from holdfast.protocol import errors
 from holdfast.protocol.oci import ids
-from holdfast.runtime.cgroups.place import Cgroup
+from holdfast.runtime.cgroups.place import Cgroup  # noqa: TC001  # msgspec looks at it
 from holdfast.runtime.namespaces.plan import NamespacesPlan
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.sys import files, process
@@ -35,6 +35,8 @@ from holdfast.runtime.sys.executor import here
 from holdfast.runtime.sys.numbers import AT_FDCWD
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from holdfast.runtime.sys.call import Executor
 
 VERSION = 1
@@ -70,7 +72,10 @@ class Record(msgspec.Struct, kw_only=True):
     ready: bool = False
     """Whether create has succeeded."""
     after_start: list[str] = []
-    """What init does between `start` and the user's program; init names a failed call by its place in this list."""
+    """What init does between `start` and the user's program.
+
+    Init names a failed call by its place in this list.
+    """
 
 
 class Container:
@@ -81,7 +86,7 @@ class Container:
         self.record = record
         self._lock_fd = -1
 
-    def __enter__(self) -> Container:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: object) -> None:
@@ -97,7 +102,7 @@ class Container:
         self.record = _read_record(self.directory_fd, self.record.id)
 
     def status(self) -> str:
-        """Return `creating`, `created`, `running` or `stopped` (a frozen container counts as what it is besides)."""
+        """Return `creating`, `created`, `running` or `stopped`; a frozen one is what it is besides."""
         if not self.record.pid:
             return "stopped" if self.record.ready else "creating"
         if not self.is_alive():
@@ -120,7 +125,8 @@ class Container:
         if not record.pid or record.boot_id != boot_id():
             return None
         try:
-            # Opened before the look at its start time: what is compared is then the process that it stands for.
+            # Opened before the look at its start time: what is compared is then the process that it stands
+            # for.
             pidfd = here.do(process.pidfd_open(record.pid))
         except CallFailed as error:
             if error.errno == errno.ESRCH:
@@ -144,7 +150,10 @@ class Container:
 
 
 def open_container(root: bytes, container_id: str) -> Container:
-    """Open a container by its id. Raises HoldfastError: no such container, or a record that cannot be trusted."""
+    """Open a container by its id.
+
+    Raises HoldfastError: no such container, or a record that cannot be trusted.
+    """
     ids.check_id(container_id)
     root_fd = _open_root(root, container_id)
     try:
@@ -181,7 +190,7 @@ def reserve(x: Executor, root: bytes, container_id: str) -> int:
     parts = root.strip(b"/").split(b"/")
     for depth in range(1, len(parts) + 1):
         x.do(files.mkdirat(AT_FDCWD, b"/" + b"/".join(parts[:depth]), 0o700).accepting(errno.EEXIST))
-    root_fd = x.do(files.openat(AT_FDCWD, root, _OPEN_DIRECTORY))
+    root_fd = number_of(x.do(files.openat(AT_FDCWD, root, _OPEN_DIRECTORY)))
     name = container_id.encode()
     try:
         if x.do(files.mkdirat(root_fd, name, 0o700).accepting(errno.EEXIST)) == -errno.EEXIST:
@@ -192,11 +201,14 @@ def reserve(x: Executor, root: bytes, container_id: str) -> int:
             os.rmdir(name, dir_fd=root_fd)
             raise
     finally:
-        os.close(number_of(root_fd))
+        os.close(root_fd)
 
 
 def remove(root: bytes, container_id: str) -> None:
-    """Remove a container's state directory with the files that we have made in it; it may be half there or gone."""
+    """Remove a container's state directory with the files that we have made in it.
+
+    It may be half there or gone.
+    """
     try:
         root_fd = os.open(root, _OPEN_DIRECTORY)
     except FileNotFoundError:
@@ -239,7 +251,10 @@ def read_config(container: Container) -> bytes:
 
 
 def boot_id() -> str:
-    """Return the id that the kernel gave to this boot. Source: random(4), /proc/sys/kernel/random/boot_id."""
+    """Return the id that the kernel gave to this boot.
+
+    Source: random(4), /proc/sys/kernel/random/boot_id.
+    """
     return Procfs.shared().read(b"sys/kernel/random/boot_id").decode().strip()
 
 
@@ -268,7 +283,9 @@ def _check_ours(directory_fd: int, container_id: str) -> None:
     """Raise HoldfastError unless nobody else could have written what is in the directory."""
     status = os.fstat(directory_fd)
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
-        raise errors.HoldfastError(f'container "{container_id}": its state directory can be written to by others')
+        raise errors.HoldfastError(
+            f'container "{container_id}": its state directory can be written to by others'
+        )
 
 
 def _read_record(directory_fd: int, container_id: str) -> Record:

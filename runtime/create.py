@@ -47,7 +47,8 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
     """Make a container from its bundle, up to an init that waits for `start`.
 
     Init is a child of this process, and falls to the nearest subreaper when this process ends.
-    Returns init's pid. Raises HoldfastError or OSError, each a sentence for a person; nothing is left behind then.
+    Returns init's pid. Raises HoldfastError or OSError, each a sentence for a person; nothing is left behind
+    then.
     Source: runtime-spec, runtime.md "Create".
     """
     ids.check_id(request.id)
@@ -55,7 +56,11 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
     parsed = parse_config(snapshot)
     terminal = parsed.process is not None and parsed.process.terminal
     if terminal != (request.console_fd is not None):
-        what = "a console socket is needed" if terminal else "a console socket is given for a process without one"
+        what = (
+            "a console socket is needed"
+            if terminal
+            else "a console socket is given for a process without one"
+        )
         raise HoldfastError(f"process.terminal: {what}")
     plan = make_plan(
         parsed,
@@ -85,13 +90,18 @@ def read_config_file(bundle: bytes) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise HoldfastError(f'bundle "{os.fsdecode(bundle)}": config.json: {os.strerror(error.errno or 0)}') from None
+        raise HoldfastError(
+            f'bundle "{os.fsdecode(bundle)}": config.json: {os.strerror(error.errno or 0)}'
+        ) from None
     with os.fdopen(fd, "rb") as file:
         return file.read()
 
 
 def carry_out(steps: Iterable[Step], making: Making, explain: Explain | None = None) -> None:
-    """Do the steps in order; after a failure undo those that were begun, last first, and raise what went wrong."""
+    """Do the steps in order.
+
+    After a failure undo those that were begun, last first, and raise what went wrong.
+    """
     begun: list[Step] = []
     making.proc = Procfs.shared(making.parent)
     making.explain_with(explain)

@@ -1,6 +1,7 @@
 """Writes the list of steps out as a page for people: docs/how-a-container-is-made.md.
 
-`python -m holdfast.runtime.document > docs/how-a-container-is-made.md` makes it anew; a test compares the two.
+`python -m holdfast.runtime.document > docs/how-a-container-is-made.md` makes it anew; a test compares the
+two.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 _HEAD = """\
 # How a container is made
 
-<!-- Generated from runtime/steps.py by `python -m holdfast.runtime.document`. Do not edit: a test compares. -->
+<!-- Generated from runtime/steps.py by `python -m holdfast.runtime.document`. Do not edit: a test compares.
+-->
 
-A container is an ordinary process with a view of its own. These are the steps by which Holdfast makes one, in their
-order, with the reason for each and for its place. *parent* is the runtime, in the namespaces of whoever called it;
-*init* is the container's first process, acting through the puppet. `holdfast run --explain …` tells the same
-steps while it takes them, with the system calls and their times.
+A container is an ordinary process with a view of its own. These are the steps by which Holdfast makes one,
+in their order, with the reason for each and for its place. *parent* is the runtime, in the namespaces of
+whoever called it; *init* is the container's first process, acting through the puppet. `holdfast run
+--explain …` tells the same steps while it takes them, with the system calls and their times.
 """
 
 _PARTS = (
@@ -57,7 +59,9 @@ def markdown() -> str:
 
 def _entry(number: int, step: Step) -> str:
     condition = "" if step.when is ALWAYS else f", {step.when.words}"
-    return f"{number}. **{step.name}** ({step.actor}{condition})\n   {step.why}\n   *Source: {step.source}*\n"
+    return (
+        f"{number}. **{step.name}** ({step.actor}{condition})\n   {step.why}\n   *Source: {step.source}*\n"
+    )
 
 
 if __name__ == "__main__":

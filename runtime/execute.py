@@ -7,6 +7,7 @@ Sources: setns(2), pidfd_open(2), cgroups(7); runtime-spec, config.md "Process".
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -70,6 +71,12 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
             pid_file=request.pid_file,
         )
         making.record, making.cgroup = record, record.cgroup
-        making.init_pidfd = container.pidfd()
-        carry_out(taken(JOIN, making), making, explain)
+        pidfd = container.pidfd()
+        if pidfd is None:
+            raise errors.cannot_exec(request.id, "stopped")
+        making.init_pidfd = pidfd
+        try:
+            carry_out(taken(JOIN, making), making, explain)
+        finally:
+            os.close(pidfd)
         return making.pid

@@ -15,7 +15,10 @@ _NAME_WIDTH = 56
 
 
 class Explain:
-    """Writes each step to a descriptor once it is done: what it was, who did it, how long it took, which calls."""
+    """Writes each step to a descriptor once it is done.
+
+    What it was, who did it, how long it took, which calls.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from holdfast.runtime.cgroups.place import Cgroup
     from holdfast.runtime.container import Record
+    from holdfast.runtime.explain import Explain
     from holdfast.runtime.mounts.sources import Sources
-    from holdfast.runtime.paths import Rootfs
     from holdfast.runtime.namespaces.plan import NamespacesPlan
+    from holdfast.runtime.paths import Rootfs
     from holdfast.runtime.plan import Plan, ProcessPlan
     from holdfast.runtime.procfs import Procfs
-    from holdfast.runtime.explain import Explain
     from holdfast.runtime.puppet.puppet import Puppet, Started
     from holdfast.runtime.sys.call import Value
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 class Making:
     """A container, or a process joining one, under construction.
 
-    What is declared without a value is set by the step that makes it; steps later in the list may rely on it.
+    What is declared without a value is set by the step that makes it; steps later in the list may rely on
+    it.
     """
 
     plan: Plan
     """Of a container to be made; a process that joins one has none."""
     stage: Puppet
-    """The puppet that clones init: it stands in the namespaces that are given by path, and ends after the clone."""
+    """The puppet that clones init.
+
+    It stands in the namespaces that are given by path, and ends after the clone.
+    """
     init: Puppet
     proc: Procfs
     record: Record
@@ -43,7 +47,6 @@ class Making:
     environment: list[bytes]
     init_pidfd: int
     """Of an exec: stands for the init whose namespaces are joined."""
-
 
     def __init__(
         self,

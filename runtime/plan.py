@@ -1,7 +1,7 @@
 """From a checked configuration to a plan: everything that can be decided before anything is made.
 
-A step only carries out. So a mistake in a configuration is told before there is something to undo, and the order of
-the steps can be read without the details of what each writes where.
+A step only carries out. So a mistake in a configuration is told before there is something to undo, and the
+order of the steps can be read without the details of what each writes where.
 
 Source: runtime-spec, config.md and config-linux.md.
 """
@@ -129,7 +129,12 @@ def make_plan(
 
 
 def plan_process(
-    process: config.Process, *, seccomp: config.Seccomp | None, held: int, keyring: bytes | None, preserve_fds: int
+    process: config.Process,
+    *,
+    seccomp: config.Seccomp | None,
+    held: int,
+    keyring: bytes | None,
+    preserve_fds: int,
 ) -> ProcessPlan:
     """Decide how a process is set up. Raises ConfigError."""
     user, size = process.user, process.console_size
@@ -162,7 +167,10 @@ def keyring_name(container_id: str) -> bytes:
 
 
 def _not_yet(parsed: config.Config) -> Iterable[Problem]:
-    """Name what the configuration asks for and this version cannot do: left out silently it would be a lie."""
+    """Name what the configuration asks for and this version cannot do.
+
+    Left out silently it would be a lie.
+    """
     linux, process = parsed.linux, parsed.process
     asked: dict[str, object] = {
         "hooks": any(getattr(parsed.hooks, name) for name in parsed.hooks.__struct_fields__),
@@ -170,7 +178,9 @@ def _not_yet(parsed: config.Config) -> Iterable[Problem]:
         "linux.intelRdt": linux.intel_rdt,
         "linux.memoryPolicy": linux.memory_policy,
         "linux.netDevices": linux.net_devices,
-        "linux.namespaces of type mount with a path": any(one.type == "mount" and one.path for one in linux.namespaces),
+        "linux.namespaces of type mount with a path": any(
+            one.type == "mount" and one.path for one in linux.namespaces
+        ),
         "linux.timeOffsets": linux.time_offsets,
         "linux.mountLabel": linux.mount_label,
         "linux.seccomp.listenerPath": linux.seccomp and linux.seccomp.listener_path,

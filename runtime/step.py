@@ -1,8 +1,8 @@
 """What a step of a setup is: a named action with its reason, its source and the way it is undone.
 
-The setup of a container is one list of such steps (steps.py). The list serves everybody: create.py carries it out and
-walks it back after a failure, `--explain` prints it while it happens, docs/how-a-container-is-made.md is generated
-from it, and the tests make each call of each step fail.
+The setup of a container is one list of such steps (steps.py). The list serves everybody: create.py carries
+it out and walks it back after a failure, `--explain` prints it while it happens,
+docs/how-a-container-is-made.md is generated from it, and the tests make each call of each step fail.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ PARENT = "parent"
 """The runtime's own process, in the namespaces and with the rights of whoever called it."""
 
 INIT = "init"
-"""The container's first process (of an exec: the process that joins), in its namespaces, acting through a puppet."""
+"""The container's first process (of an exec.
+
+The process that joins), in its namespaces, acting through a puppet.
+"""
 
 
 class When(NamedTuple):

@@ -1,12 +1,12 @@
 """How a container is made: the steps, in their order. Read this first.
 
-PARENT is the runtime, in the namespaces of whoever called it. INIT is the container's first process, which acts
-through a puppet: it carries out what it is told and knows nothing. All that can be decided was decided before
-(plan.py); a step only carries out. The order follows the runtime-spec where that says anything; where it does not,
-each step tells why it stands where it stands.
+PARENT is the runtime, in the namespaces of whoever called it. INIT is the container's first process, which
+acts through a puppet: it carries out what it is told and knows nothing. All that can be decided was decided
+before (plan.py); a step only carries out. The order follows the runtime-spec where that says anything; where
+it does not, each step tells why it stands where it stands.
 
-The list is carried out by create.py, printed by `--explain`, written out as docs/how-a-container-is-made.md, and
-failed at each of its system calls by tests/runtime/test_faults.py.
+The list is carried out by create.py, printed by `--explain`, written out as docs/how-a-container-is-made.md,
+and failed at each of its system calls by tests/runtime/test_faults.py.
 
     PARENT                                        INIT
     reserve the id, open what is needed
@@ -34,13 +34,17 @@ if TYPE_CHECKING:
 
 JOINED_NAMESPACES = When("with namespaces given by path", lambda m: bool(m.namespaces.joins))
 NEW_USER_NAMESPACE = When("with a new user namespace", lambda m: m.namespaces.makes("user"))
-OTHER_USER_NAMESPACE = When("in another user namespace than the runtime's", lambda m: m.namespaces.has("user"))
+OTHER_USER_NAMESPACE = When(
+    "in another user namespace than the runtime's", lambda m: m.namespaces.has("user")
+)
 NEW_MOUNT_NAMESPACE = When("with a new mount namespace", lambda m: m.namespaces.makes("mount"))
 HOST_MOUNT_NAMESPACE = When("in the host's mount namespace", lambda m: not m.namespaces.has("mount"))
 MAPPED_BINDS = When("with binds that have ids of their own", filetree.has_mapped_binds)
 NEW_CGROUP_NAMESPACE = When("with a new cgroup namespace", lambda m: m.namespaces.makes("cgroup"))
 NEW_NETWORK_NAMESPACE = When("with a new network namespace", lambda m: m.namespaces.makes("network"))
-NAMES = When("with a host name or a domain name", lambda m: bool(m.plan.config.hostname or m.plan.config.domainname))
+NAMES = When(
+    "with a host name or a domain name", lambda m: bool(m.plan.config.hostname or m.plan.config.domainname)
+)
 SYSCTLS = When("with sysctls", lambda m: bool(m.plan.config.linux.sysctl))
 KEYRING = When("unless the caller's keyring is to be kept", lambda m: m.process.keyring is not None)
 TERMINAL = When("with a terminal", lambda m: m.process.terminal)
@@ -87,9 +91,9 @@ PREPARATION = (
         PARENT,
         "open the rootfs and what will be bound into it",
         filetree.open_sources,
-        why="Once, before anything of the container exists: what is mounted later is what was opened here, even "
-        "if somebody swaps a path in between; and init may not be allowed to reach it. After the cgroup, which may be "
-        "one of the things to bind.",
+        why="Once, before anything of the container exists: what is mounted later is what was opened here, "
+        "even if somebody swaps a path in between; and init may not be allowed to reach it. After the "
+        "cgroup, which may be one of the things to bind.",
         source="open_tree(2), mount_setattr(2)",
     ),
 )
@@ -101,16 +105,17 @@ ISOLATION = (
         "start a puppet and join namespaces with it",
         isolation.start_puppet,
         undo=isolation.stop_puppet,
-        why="Python never enters a container. The puppet has nothing open but stdio and its channel, and runs from "
-        "a sealed memory file, so that there is nothing of the host to be found in it.",
+        why="Python never enters a container. The puppet has nothing open but stdio and its channel, and "
+        "runs from a sealed memory file, so that there is nothing of the host to be found in it.",
         source="posix_spawn(3), memfd_create(2), setns(2)",
     ),
     Step(
         PARENT,
         "enter the cgroup",
         isolation.enter_cgroup,
-        why="So that init is born in it, and nothing of the container was ever outside. On cgroup v1 the puppet moves "
-        "itself: for a process that moves another one the kernel holds up all forks of the machine, for 5 ms.",
+        why="So that init is born in it, and nothing of the container was ever outside. On cgroup v1 the "
+        "puppet moves itself: for a process that moves another one the kernel holds up all forks of "
+        "the machine, for 5 ms.",
         source="cgroups(7)",
     ),
     Step(
@@ -118,8 +123,8 @@ ISOLATION = (
         "clone init with its namespaces",
         isolation.clone_init,
         undo=isolation.kill_init,
-        why="One call makes the process and all its namespaces; the user namespace owns the others. As a child of "
-        "the runtime, so that whoever supervises can reap it.",
+        why="One call makes the process and all its namespaces; the user namespace owns the others. As a "
+        "child of the runtime, so that whoever supervises can reap it.",
         source="clone(2), namespaces(7)",
     ),
     Step(
@@ -141,7 +146,8 @@ ISOLATION = (
         PARENT,
         "write the uid and gid maps",
         isolation.write_id_maps,
-        why="Only a process outside with the right over the mapped ids may; until then init is nobody in there.",
+        why="Only a process outside with the right over the mapped ids may; until then init is nobody in "
+        "there.",
         source="user_namespaces(7)",
         when=NEW_USER_NAMESPACE,
     ),
@@ -149,7 +155,8 @@ ISOLATION = (
         PARENT,
         "give binds their ids",
         filetree.map_ids,
-        why="While they are attached nowhere; ids can only be mapped then. After init's own maps, which they may use.",
+        why="While they are attached nowhere; ids can only be mapped then. After init's own maps, which "
+        "they may use.",
         source="mount_setattr(2) MOUNT_ATTR_IDMAP",
         when=MAPPED_BINDS,
     ),
@@ -181,8 +188,8 @@ ISOLATION = (
         INIT,
         "hide init's memory",
         isolation.hide_memory,
-        why="Until it runs the user's program no other process of the container may trace it. After the maps are "
-        "written and the user changed: both need or alter it.",
+        why="Until it runs the user's program no other process of the container may trace it. After the "
+        "maps are written and the user changed: both need or alter it.",
         source="prctl(2) PR_SET_DUMPABLE, ptrace(2)",
     ),
     Step(
@@ -217,8 +224,8 @@ FILE_TREE = (
         INIT,
         "mount what the configuration lists",
         filetree.mount_all,
-        why="In the order of the list, as the spec wants. Each mount is finished while detached and attached to a "
-        "descriptor of its target, so no path is looked up twice.",
+        why="In the order of the list, as the spec wants. Each mount is finished while detached and "
+        "attached to a descriptor of its target, so no path is looked up twice.",
         source='runtime-spec, config.md "Mounts"; fsopen(2), move_mount(2), openat2(2)',
         when=NEW_MOUNT_NAMESPACE,
     ),
@@ -257,8 +264,8 @@ FILE_TREE = (
         INIT,
         "change the root to the rootfs",
         filetree.change_root,
-        why="All that can be done in the host's mount namespace: nothing is mounted, and chroot hides the rest from "
-        "lookups only.",
+        why="All that can be done in the host's mount namespace: nothing is mounted, and chroot hides the "
+        "rest from lookups only.",
         source="chroot(2)",
         when=HOST_MOUNT_NAMESPACE,
     ),
@@ -306,22 +313,25 @@ PROCESS = (
         INIT,
         "find the program",
         session.find_program,
-        why="As the user and from the working directory, so that a missing one is an error of create, not of start.",
+        why="As the user and from the working directory, so that a missing one is an error of create, not "
+        "of start.",
         source='runtime-spec, config.md "Process"; access(2), execvp(3)',
     ),
     Step(
         PARENT,
         "give stdio to the user",
         session.own_stdio,
-        why="A program that reopens /dev/stdout needs the right to. Only pipes; whatever else may be there is not ours.",
+        why="A program that reopens /dev/stdout needs the right to. Only pipes; whatever else may be there "
+        "is not ours.",
         source="chown(2), proc_pid_fd(5)",
     ),
     Step(
         PARENT,
         "set the resource limits",
         parking.set_limits,
-        why="From outside and before the user changes: raising a hard limit takes a right that init may not have, and "
-        "the limits of another user's process may only be changed with it. After everything that a low limit hinders.",
+        why="From outside and before the user changes: raising a hard limit takes a right that init may "
+        "not have, and the limits of another user's process may only be changed with it. After "
+        "everything that a low limit hinders.",
         source="prlimit(2)",
         when=LIMITS,
     ),
@@ -345,8 +355,8 @@ PROCESS = (
         INIT,
         "become the user",
         parking.drop_to_user,
-        why="Bounding set, groups, ids, then the other sets, the ambient set last: each needs a right that the "
-        "next ones take away.",
+        why="Bounding set, groups, ids, then the other sets, the ambient set last: each needs a right that "
+        "the next ones take away.",
         source="capabilities(7), credentials(7)",
     ),
 )
@@ -357,8 +367,8 @@ PARKING = (
         INIT,
         "report and wait for start",
         parking.park,
-        why="The last thing that can fail has passed. What is left is in init's hands already, in one batch, since "
-        "under the user's filter it may not be able to receive another.",
+        why="The last thing that can fail has passed. What is left is in init's hands already, in one "
+        "batch, since under the user's filter it may not be able to receive another.",
         source='runtime-spec, runtime.md "Start"; execve(2), close_range(2)',
     ),
     Step(
@@ -395,8 +405,9 @@ JOIN = (
         "join the container's namespaces and clone into them",
         joining.join_and_clone,
         undo=isolation.kill_init,
-        why="All namespaces of init in one call, by a descriptor that can't come to mean another process. A clone, "
-        "since a pid namespace takes only children. Undumpable before it joins, so that nobody inside can trace it.",
+        why="All namespaces of init in one call, by a descriptor that can't come to mean another process. "
+        "A clone, since a pid namespace takes only children. Undumpable before it joins, so that "
+        "nobody inside can trace it.",
         source="setns(2), clone(2), ptrace(2)",
     ),
     Step(

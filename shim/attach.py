@@ -1,8 +1,8 @@
 """The attach socket: any number of clients see the output from when they come, and type into the stdin.
 
-Each client has a queue of its own, of bounded size. One that falls behind is cut off, so that nobody else waits for it;
-only the first client, if it was there before anything ran, is waited for: it *is* the container's output
-(`holdfast run … | less`), as a reader of a pipe is.
+Each client has a queue of its own, of bounded size. One that falls behind is cut off, so that nobody else
+waits for it; only the first client, if it was there before anything ran, is waited for: it *is* the
+container's output (`holdfast run … | less`), as a reader of a pipe is.
 
 The stdin is at its end when a client has ended its input and no other client is left that could still type.
 
@@ -41,7 +41,7 @@ class Client:
 
     def __init__(self, sock: socket.socket, *, first: bool = False) -> None:
         """Take over the socket."""
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003  # its only parameter
         self.sock = sock
         self.first = first
         self.may_type = True
@@ -56,7 +56,10 @@ class Client:
         return self.first and self._queued_bytes > FIRST_QUEUE_BYTES and not self.gone.is_set()
 
     def offer(self, packets: Iterable[bytes]) -> None:
-        """Send packets, or queue what the socket does not take now; cut the client off if it is too far behind."""
+        """Send packets, or queue what the socket does not take now.
+
+        Cut the client off if it is too far behind.
+        """
         if self.gone.is_set():
             return
         for packet in packets:
@@ -209,8 +212,8 @@ class AttachServer:
 async def _departure(sock: socket.socket) -> None:
     """Wait until a client that has ended its input leaves.
 
-    Its socket counts as readable from then on, so there is no event to wait for; looking now and then, ever more
-    rarely, costs nothing that could be measured.
+    Its socket counts as readable from then on, so there is no event to wait for; looking now and then, ever
+    more rarely, costs nothing that could be measured.
     """
     pause_s = 0.05
     while not _has_left(sock):
@@ -219,7 +222,10 @@ async def _departure(sock: socket.socket) -> None:
 
 
 def _has_left(sock: socket.socket) -> bool:
-    """Whether the other side is closed, and not only shut for writing: then it can't be written to either."""
+    """Whether the other side is closed, and not only shut for writing.
+
+    Then it can't be written to either.
+    """
     poll = select.poll()
     poll.register(sock, 0)
     return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))

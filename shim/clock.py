@@ -1,7 +1,7 @@
 """The time of day as log records carry it: local, with nine digits and the offset from UTC.
 
-Formatting a time costs more than asking for it, and of a record's time only the fraction changes within a second. So
-the rest is made once a second.
+Formatting a time costs more than asking for it, and of a record's time only the fraction changes within a
+second. So the rest is made once a second.
 
 Sources: RFC 3339; localtime(3).
 """

@@ -1,7 +1,8 @@
 """The shim's own diagnostics: what it did and what went wrong, never what the container wrote.
 
-Events are a noun and what happened to it (`init.exited`), with facts as keys. They go to a file, one JSON object a line;
-structlog is imported at the first one, since a shim that has nothing to say should not pay for it.
+Events are a noun and what happened to it (`init.exited`), with facts as keys. They go to a file, one JSON
+object a line; structlog is imported at the first one, since a shim that has nothing to say should not pay
+for it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Diagnostics:
 
     def _open(self) -> structlog.BoundLogger:
         if self._logger is None:
-            import structlog
+            import structlog  # noqa: PLC0415  # see above
 
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open((self._directory or b"") + b"/" + LOG_FILE, flags, 0o600)

@@ -8,10 +8,12 @@ Sources: rename(2), fsync(2).
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.protocol import control
+if TYPE_CHECKING:
+    from holdfast.protocol import control
 
 EXIT_FILE = "exit.json"
 _TEMPORARY = "exit.json.new"

@@ -2,10 +2,10 @@
 
     launcher ──fork──> shim ──fork──> runtime ──> init
 
-The shim begins a session of its own, so that no terminal's hang-up and no signal to the launcher's process group reaches
-it; becomes a subreaper, so that init and the container's orphans become its children; and holds nothing open of the
-launcher's but what it was given. The runtime is forked before the event loop and its modules are even imported: it
-makes the container meanwhile.
+The shim begins a session of its own, so that no terminal's hang-up and no signal to the launcher's process
+group reaches it; becomes a subreaper, so that init and the container's orphans become its children; and
+holds nothing open of the launcher's but what it was given. The runtime is forked before the event loop and
+its modules are even imported: it makes the container meanwhile.
 
 Sources: daemon(7); PR_SET_CHILD_SUBREAPER of prctl(2); fork(2).
 """
@@ -44,7 +44,8 @@ def launch(order: ShimOrder) -> int:
     try:
         code = _live(order)
     finally:
-        # Not by sys.exit: whatever the launcher has registered to be done at its end is not the shim's to do.
+        # Not by sys.exit: whatever the launcher has registered to be done at its end is not the shim's to
+        # do.
         os._exit(code)
 
 

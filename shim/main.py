@@ -1,7 +1,7 @@
 """A shim's life around its event loop: what is opened before, and what is taken away after.
 
-The logs, the sockets and the record's place are made ready while the runtime is at work. What is done at the end may
-block (a cgroup that is busy, a large tree to remove), and nobody waits for the loop any more then.
+The logs, the sockets and the record's place are made ready while the runtime is at work. What is done at the
+end may block (a cgroup that is busy, a large tree to remove), and nobody waits for the loop any more then.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.shim.store.places import Places
+from holdfast.shim.store.places import Places  # noqa: TC001  # msgspec looks at it
 
 
 class LogOrder(msgspec.Struct, frozen=True):

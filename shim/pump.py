@@ -1,10 +1,11 @@
 """Pumps: what a program writes goes to the log first, then to every attach client.
 
-A pump reads what the pipe holds, in large pieces, and hands each on without waiting for anybody but the first client.
-All that happens between two reads happens at once, so at the end of a container the rest can be drained by the same
-function, from the outside, without a byte out of order.
+A pump reads what the pipe holds, in large pieces, and hands each on without waiting for anybody but the
+first client. All that happens between two reads happens at once, so at the end of a container the rest can
+be drained by the same function, from the outside, without a byte out of order.
 
-Sources: pipe(7) "I/O on pipes and FIFOs"; pty(7); ioctl_tty(2) on the EIO of a terminal that nobody has open.
+Sources: pipe(7) "I/O on pipes and FIFOs"; pty(7); ioctl_tty(2) on the EIO of a terminal that nobody has
+open.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ class Pump:
     """One stream on its way out of a container."""
 
     def __init__(
-        self, fd: int, stream: str, logs: Sequence[Log], show: Callable[[str, bytes], None], *, terminal: bool = False
+        self,
+        fd: int,
+        stream: str,
+        logs: Sequence[Log],
+        show: Callable[[str, bytes], None],
+        *,
+        terminal: bool = False,
     ) -> None:
         """Take over a descriptor that does not block. `show` gives a chunk to the attach clients."""
         self._fd = fd
@@ -40,6 +47,7 @@ class Pump:
         self._show = show
         self._terminal = terminal
         self.at_end = False
+        self.ended = trio.Event()
 
     async def run(self, room: Callable[[], Awaitable[None]]) -> None:
         """Pump until the stream ends. `room` is waited for after each chunk."""
@@ -61,6 +69,7 @@ class Pump:
             return False  # a terminal that nobody has open now, but may have again
         if not chunk:
             self.at_end = True
+            self.ended.set()
             return False
         for log in self._logs:
             log.write(self._stream, chunk)

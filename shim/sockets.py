@@ -1,7 +1,7 @@
 """The sockets in a container's run directory, from both sides.
 
-A socket's address holds a path of at most 107 bytes, and the directory's may be longer. So both the shim and its clients
-go through a descriptor of the directory: /proc/self/fd/N/attach.
+A socket's address holds a path of at most 107 bytes, and the directory's may be longer. So both the shim and
+its clients go through a descriptor of the directory: /proc/self/fd/N/attach.
 
 The directory is ours and closed to others, so nobody else can connect.
 

@@ -1,10 +1,10 @@
 """The streams between a program and its shim: pipes, or a terminal.
 
-Of a pipe the shim holds the end that the program does not have. A terminal is made by the runtime, in the container;
-our end of it (ptm) arrives over a socket once it exists.
+Of a pipe the shim holds the end that the program does not have. A terminal is made by the runtime, in the
+container; our end of it (ptm) arrives over a socket once it exists.
 
-A pipe holds 64 KiB unless told otherwise; a larger one lets a program write on while the shim is busy, and lets the shim
-read more at a time. The pages are only taken when they are filled.
+A pipe holds 64 KiB unless told otherwise; a larger one lets a program write on while the shim is busy, and
+lets the shim read more at a time. The pages are only taken when they are filled.
 
 Sources: pipe(7); fcntl(2) F_SETPIPE_SZ; pty(7).
 """
@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 import termios
+from contextlib import suppress
 
 PIPE_BYTES = 1 << 20
 
@@ -64,11 +65,11 @@ def open_streams(*, terminal: bool, stdin: bool) -> Streams:
     programs_stdin = null_fd
     if stdin:
         programs_stdin, streams.stdin_fd = _pipe()
-        os.set_blocking(streams.stdin_fd, False)  # noqa: FBT003  # its only parameter
+        os.set_blocking(streams.stdin_fd, False)  # its only parameter
     streams.stdout_fd, programs_stdout = _pipe()
     streams.stderr_fd, programs_stderr = _pipe()
     for fd in (streams.stdout_fd, streams.stderr_fd):
-        os.set_blocking(fd, False)  # noqa: FBT003
+        os.set_blocking(fd, False)
     if stdin:
         os.close(null_fd)
     streams.programs = [programs_stdin, programs_stdout, programs_stderr]
@@ -78,21 +79,22 @@ def open_streams(*, terminal: bool, stdin: bool) -> Streams:
 def _pipe() -> tuple[int, int]:
     """Make a pipe, large if this user may have a large one."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    try:
+    with suppress(PermissionError):  # the user's pipes hold too much already; a small one does as well
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    except PermissionError:  # the user's pipes hold too much already; the small one does as well
-        pass
     return reading, writing
 
 
 def receive_terminal(console: socket.socket) -> int:
-    """Receive our end of the terminal, not blocking. Raises OSError if none comes, or what comes is no terminal."""
+    """Receive our end of the terminal, not blocking.
+
+    Raises OSError if none comes, or what comes is no terminal.
+    """
     _, fds, flags, _ = socket.recv_fds(console, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if len(fds) != 1 or flags & socket.MSG_CTRUNC or not os.isatty(fds[0]):
         for fd in fds:
             os.close(fd)
         raise OSError("the runtime sent no terminal")
-    os.set_blocking(fds[0], False)  # noqa: FBT003
+    os.set_blocking(fds[0], False)
     return fds[0]
 
 

@@ -6,9 +6,10 @@
     relay    signals that are sent to the shim, to init
     retry    what the disk had no room for
 
-The end is a sequence, so that whoever sees the exit record sees the whole log: init is reaped, the pipes are drained,
-the logs are brought to disk (but not for longer than 2 s: a disk that hangs must not hold the news back), the record is
-written, everybody is told, what is queued for attach clients is sent, and then the nursery is cancelled.
+The end is a sequence, so that whoever sees the exit record sees the whole log: init is reaped, the pipes are
+drained, the logs are brought to disk (but not for longer than 2 s: a disk that hangs must not hold the news
+back), the record is written, everybody is told, what is queued for attach clients is sent, and then the
+nursery is cancelled.
 
 Sources: waitpid(2); pidfd_send_signal(2); PR_SET_CHILD_SUBREAPER of prctl(2).
 """
@@ -111,7 +112,9 @@ class Supervisor:
         os.close(bringing_up.result_fd)
         await self._status_of(bringing_up.pid)
         if not line:
-            return control.Failed(error="bring the container up: the runtime died", exit_code=exitcode.FAILED)
+            return control.Failed(
+                error="bring the container up: the runtime died", exit_code=exitcode.FAILED
+            )
         return control.decode_event(line)
 
     async def _hold(self, pid: int) -> None:
@@ -135,9 +138,9 @@ class Supervisor:
         )
         self._record(self._exited)
         self._over.set()
-        with trio.move_on_after(ORPHANS_S):
-            while not all(pump.at_end for pump in self._pumps) and not self._order.terminal:
-                await trio.sleep(ORPHANS_S / 20)
+        with trio.move_on_after(0 if self._order.terminal else ORPHANS_S):
+            for pump in self._pumps:
+                await pump.ended.wait()
 
     def _pump(self, nursery: trio.Nursery, attached: AttachServer, fd: int | None, stream: str) -> None:
         if fd is not None:
@@ -227,7 +230,9 @@ class Supervisor:
             return False
 
     def _record(self, exited: control.Exited) -> None:
-        self._diagnostics.info("init.exited", exit_code=exited.exit_code, signal=exited.signal, oom=exited.oom)
+        self._diagnostics.info(
+            "init.exited", exit_code=exited.exit_code, signal=exited.signal, oom=exited.oom
+        )
         if self._order.record_dir is None:
             return
         try:

@@ -2,11 +2,13 @@ r"""The k8s-file log: a stream cut into lines, each with a time, the stream's na
 
     2026-11-25T03:24:42.279378927+00:00 stdout F hello\n
 
-`F` stands before the end of a line; `P` before a piece of one, of which more may follow. Content is written as it is.
+`F` stands before the end of a line; `P` before a piece of one, of which more may follow. Content is written
+as it is.
 
-A line is cut into pieces only when it is longer than LINE_MAX, when nothing more of it has come for a while (a
-prompt should get into the log), or at the end; where a read happened to end does not show. All of a chunk gets
-one time, and the work per chunk is a few calls that run at memory speed; Python per line would be what costs.
+A line is cut into pieces only when it is longer than LINE_MAX, when nothing more of it has come for a while
+(a prompt should get into the log), or at the end; where a read happened to end does not show. All of a chunk
+gets one time, and the work per chunk is a few calls that run at memory speed; Python per line would be what
+costs.
 
 Sources: the CRI logging format (kubernetes/design-proposals, "kubelet-cri-logging"); conmon(8), k8s-file.
 """
@@ -36,8 +38,8 @@ class Encoder:
         """Return the records that a chunk completes. `time`: RFC 3339 with nine digits and an offset."""
         data = self._rest + chunk if self._rest else chunk
         start, records = 0, []
-        # A line that is too long lies between two newlines with more than LINE_MAX between them: look at the last
-        # newline within reach of each line's start, which finds most lines many at a time.
+        # A line that is too long lies between two newlines with more than LINE_MAX between them: look at the
+        # last newline within reach of each line's start, which finds most lines many at a time.
         probe = 0
         while len(data) - probe > LINE_MAX:
             newline = data.rfind(b"\n", probe, probe + LINE_MAX + 1)

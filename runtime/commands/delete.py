@@ -19,7 +19,9 @@ _DEATH_TIMEOUT_S = 10
 
 
 def delete(root: bytes, container_id: str, *, force: bool = False) -> None:
-    """Delete a container. A created one is killed first; with force a running one too, and an unknown one is fine.
+    """Delete a container.
+
+    A created one is killed first; with force a running one too, and an unknown one is fine.
 
     Raises HoldfastError: no such container, it runs, or it does not die.
     """

@@ -11,7 +11,10 @@ from holdfast.runtime.sys.executor import here
 
 
 def oom_kills(root: bytes, container_id: str) -> int:
-    """Return how many of the container's processes were killed so; 0 if nobody counts. Raises HoldfastError."""
+    """Return how many of the container's processes were killed so; 0 if nobody counts.
+
+    Raises HoldfastError.
+    """
     with open_container(root, container_id) as container:
         cgroup = container.record.cgroup
         return oom_killed(here, cgroup) if cgroup is not None else 0

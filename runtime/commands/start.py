@@ -34,7 +34,10 @@ def start(root: bytes, container_id: str) -> None:
 
 
 def _let_go(container: Container) -> bytes:
-    """Connect to the init that waits. Returns the head of its answer; nothing if it has become the program."""
+    """Connect to the init that waits.
+
+    Returns the head of its answer; nothing if it has become the program.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         # Through the descriptor, since the path may be longer than a socket's address can be.
         connection.connect(b"/proc/self/fd/%d/%s" % (container.directory_fd, START_SOCKET))

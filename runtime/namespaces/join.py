@@ -1,4 +1,6 @@
-"""Namespaces given by path: opened while their paths still mean something, checked to be what they are said to be.
+"""Namespaces given by path.
+
+Opened while their paths still mean something, checked to be what they are said to be.
 
 Sources: setns(2), ioctl_nsfs(2), namespaces(7).
 """
@@ -35,7 +37,9 @@ def open_all(x: Here, joins: Sequence[Join]) -> list[int]:
         fd = x.do(files.openat(AT_FDCWD, join.path, os.O_RDONLY | os.O_NONBLOCK))
         fds.append(fd)
         if _type_of(x, fd) != join.flag:
-            raise ConfigError([Problem(join.field, os.fsdecode(join.path), f"a path of a {join.type} namespace")])
+            raise ConfigError(
+                [Problem(join.field, os.fsdecode(join.path), f"a path of a {join.type} namespace")]
+            )
     x.subject = ""
     return fds
 

@@ -26,8 +26,9 @@ CLONE_FLAGS = {
     "mount": process.CLONE_NEWNS,
     "cgroup": process.CLONE_NEWCGROUP,
 }
-"""Namespace type → CLONE_ flag, in the order in which namespaces given by path are joined: the user namespace first,
-since it gives the rights to join the others; the mount namespace late, since paths change their meaning with it."""
+"""Namespace type → CLONE_ flag, in the order in which namespaces given by path are joined: the user
+namespace first, since it gives the rights to join the others; the mount namespace late, since paths change
+their meaning with it."""
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -76,7 +77,9 @@ def plan_namespaces(linux: Linux) -> NamespacesPlan:
     for field in ("uid_mappings", "gid_mappings"):
         if not getattr(linux, field):
             name = field.replace("_m", "M")
-            raise ConfigError([Problem(f"linux.{name}", None, "at least one mapping with a new user namespace")])
+            raise ConfigError(
+                [Problem(f"linux.{name}", None, "at least one mapping with a new user namespace")]
+            )
     return NamespacesPlan(new, tuple(joins), id_map(linux.uid_mappings), id_map(linux.gid_mappings))
 
 

@@ -26,7 +26,10 @@ def write_maps(x: Here, proc: Procfs, pid: int, plan: NamespacesPlan) -> None:
 
 
 def become_root(x: Executor) -> None:
-    """Become uid and gid 0 of the user namespace; until now init has had an id that the namespace may not know."""
+    """Become uid and gid 0 of the user namespace.
+
+    Until now init has had an id that the namespace may not know.
+    """
     x.do(process.setresgid(0, 0, 0))
     x.do(process.setgroups(()))
     x.do(process.setresuid(0, 0, 0))

@@ -36,7 +36,8 @@ class CapabilityPlan(msgspec.Struct, frozen=True):
 def plan_capabilities(asked: config.Capabilities | None, grantable: int) -> CapabilityPlan:
     """Decide the sets. What cannot be granted is left out, as the spec wants: the caller has warned of it.
 
-    asked: None stands for none at all. grantable: what the runtime itself holds, or everything in a user namespace.
+    asked: None stands for none at all. grantable: what the runtime itself holds, or everything in a user
+    namespace.
     """
     if asked is None:
         return CapabilityPlan()
@@ -57,15 +58,23 @@ def _mask(names: Iterable[str]) -> int:
 
 
 def drop_bounding(x: Executor, plan: CapabilityPlan) -> None:
-    """Take from the bounding set what the container must never gain. Needs CAP_SETPCAP, so before the user changes."""
-    for number in range(64):  # all that a kernel could ever have, also those that were invented after this was written
+    """Take from the bounding set what the container must never gain.
+
+    Needs CAP_SETPCAP, so before the user changes.
+    """
+    for number in range(
+        64
+    ):  # all that a kernel could ever have, also those that were invented after this was written
         if not plan.bounding >> number & 1:
             # EINVAL: this kernel has no capability with that number.
             x.do(process.prctl(process.PR_CAPBSET_DROP, number).accepting(errno.EINVAL))
 
 
 def set_final(x: Executor, plan: CapabilityPlan) -> None:
-    """Set the other four, after the user has changed with PR_SET_KEEPCAPS; ambient last, since it needs two others."""
+    """Set the other four, after the user has changed with PR_SET_KEEPCAPS.
+
+    Ambient last, since it needs two others.
+    """
     x.do(process.capset(plan.effective, plan.permitted, plan.inheritable))
     x.do(process.prctl(process.PR_CAP_AMBIENT, process.PR_CAP_AMBIENT_CLEAR_ALL))
     for number in range(len(CAPABILITIES)):

@@ -1,7 +1,7 @@
 """Finding the user's program, while that can still be told as an error of create.
 
-The kernel is asked, as the user and inside the container, about each candidate of the search path; nothing is
-resolved out here.
+The kernel is asked, as the user and inside the container, about each candidate of the search path; nothing
+is resolved out here.
 
 Sources: runtime-spec, config.md "Process"; execvp(3p) for the search; access(2).
 """
@@ -44,8 +44,8 @@ def find(
     """Change to the working directory, look the program up as the user, and return its path for execve.
 
     held: the mask of capabilities that the process has until it becomes the user for good.
-    Raises HoldfastError: the working directory is outside of the root or closed to the user, there is no such
-    program, or the user may not execute it.
+    Raises HoldfastError: the working directory is outside of the root or closed to the user, there is no
+    such program, or the user may not execute it.
     """
     x.subject = f'process.cwd: change to "{os.fsdecode(cwd)}"'
     as_root = x.do(files.chdir(cwd).accepting(errno.EACCES))
@@ -59,7 +59,9 @@ def find(
     x.flush()
     if number_of(as_root) < 0 and number_of(as_user) < 0:
         raise errors.HoldfastError(f"process.cwd: {shown(cwd)}: {os.strerror(-number_of(as_user))}")
-    if not where.data.startswith(b"/"):  # the kernel says "(unreachable)": a directory of the host (CVE-2024-21626)
+    if not where.data.startswith(
+        b"/"
+    ):  # the kernel says "(unreachable)": a directory of the host (CVE-2024-21626)
         raise errors.HoldfastError(f"process.cwd: {shown(cwd)} is outside of the container's root")
     return _choose(looks, name)
 
@@ -83,7 +85,10 @@ def _look(x: Executor, path: bytes) -> _Look:
 
 
 def _choose(looks: Sequence[_Look], name: bytes) -> bytes:
-    """Return the first candidate that can be executed; if there is none, say what is wrong with the best one."""
+    """Return the first candidate that can be executed.
+
+    If there is none, say what is wrong with the best one.
+    """
     refused = False
     for look in looks:
         if number_of(look.status) == 0:

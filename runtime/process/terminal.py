@@ -1,8 +1,10 @@
-"""The container's terminal: a new pty of the container's own devpts, its far end handed out to whoever supervises.
+"""The container's terminal.
 
-The pty is made inside, so that its name means the same to the container's programs as to us, and the container's end
-(pts) is taken from our end (ptm) by TIOCGPTPEER, not by its path, which the image or a neighbour could have replaced
-(CVE-2025-52565).
+A new pty of the container's own devpts, its far end handed out to whoever supervises.
+
+The pty is made inside, so that its name means the same to the container's programs as to us, and the
+container's end (pts) is taken from our end (ptm) by TIOCGPTPEER, not by its path, which the image or a
+neighbour could have replaced (CVE-2025-52565).
 
 Sources: pty(7), ioctl_tty(2), console_ioctl(4); runtime-spec, config.md "terminal", "consoleSize".
 """
@@ -54,7 +56,10 @@ def open_pty(x: Puppet, rootfs: Rootfs, size: tuple[int, int]) -> tuple[int, Val
 
 
 def make_controlling(x: Executor, pts: Value) -> None:
-    """Make the pty stdin, stdout, stderr and the controlling terminal; the process leads a session already."""
+    """Make the pty stdin, stdout, stderr and the controlling terminal.
+
+    The process leads a session already.
+    """
     for fd in range(3):
         x.do(files.dup3(pts, fd))
     x.do(files.close(pts))
@@ -62,6 +67,9 @@ def make_controlling(x: Executor, pts: Value) -> None:
 
 
 def hand_over(console_fd: int, ptm_fd: int) -> None:
-    """Send our end of the pty over the console socket, with one byte of data. Source: unix(7), SCM_RIGHTS."""
+    """Send our end of the pty over the console socket, with one byte of data.
+
+    Source: unix(7), SCM_RIGHTS.
+    """
     with socket.socket(fileno=os.dup(console_fd)) as console:
         socket.send_fds(console, [b"\0"], [ptm_fd])

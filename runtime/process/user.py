@@ -28,7 +28,9 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def borrow(x: Executor, identity: Identity, held: int) -> None:
-    """Take the user's rights for a while: effective ids and capabilities only, so that `give_back` can undo it.
+    """Take the user's rights for a while.
+
+    Effective ids and capabilities only, so that `give_back` can undo it.
 
     held: the mask of capabilities that the process has until it becomes the user for good.
     """

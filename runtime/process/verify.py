@@ -1,8 +1,9 @@
 """Asking the kernel who a process has become, and comparing that with what was planned.
 
-An id that was cut to 32 bits on its way, a capability that came back with a change of user, a filter that was not
-loaded: each of these has been a vulnerability of some runtime. The process cannot vouch for itself, so its status is
-read from outside, before it runs anything of the user's.
+An id that was cut to 32 bits on its way, a capability that came back with a change of user, a filter that
+was not
+loaded: each of these has been a vulnerability of some runtime. The process cannot vouch for itself, so its
+status is read from outside, before it runs anything of the user's.
 
 Source: proc_pid_status(5).
 """
@@ -59,7 +60,10 @@ def _expected(plan: ProcessPlan, namespaces: NamespacesPlan) -> dict[str, str]:
 
 
 def outside(inside: int, id_map: bytes) -> int:
-    """Return the id that the runtime's user namespace has for an id of the container's. Source: user_namespaces(7)."""
+    """Return the id that the runtime's user namespace has for an id of the container's.
+
+    Source: user_namespaces(7).
+    """
     if not id_map:
         return inside
     for line in id_map.decode().splitlines():

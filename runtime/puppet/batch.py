@@ -1,7 +1,7 @@
 """Lays system calls out as the bytes of a batch, and reads the puppet's answer.
 
-The layout is told at the head of puppet.c. Every place is known while calls are added: buffers that calls read start
-right after the control message, buffers that calls fill start at the arena's second half.
+The layout is told at the head of puppet.c. Every place is known while calls are added: buffers that calls
+read start right after the control message, buffers that calls fill start at the arena's second half.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Batch:
             accept, channel = call.accept, call.forks_to
         self._words.append(_CALL.pack(number, flags, accept, kinds, channel, *values))
 
-    def _word(self, arg: Arg) -> tuple[int, int]:
+    def _word(self, arg: Arg) -> tuple[int, int]:  # noqa: PLR0911  # one for each kind of argument
         """Turn an argument into its kind and its word."""
         match arg:
             case int():
@@ -109,7 +109,11 @@ class Batch:
             case Struct(raw, members):
                 place = self._buffer(raw)
                 for member in members:
-                    words = [(_NUMBER, place + member.place), self._word(member.value), (_NUMBER, member.size)]
+                    words = [
+                        (_NUMBER, place + member.place),
+                        self._word(member.value),
+                        (_NUMBER, member.size),
+                    ]
                     self._append(_STORE, words, None)
                     self.entries.append(None)
                 return _ADDRESS, place

@@ -1,11 +1,12 @@
 """Starts puppets and drives them: an executor whose calls are carried out in another process.
 
-A puppet (puppet.c) is a process without a mind: it reads a batch of system calls from its socket, carries them out in
-order, stops at the first that fails, and answers. Here calls are gathered until somebody needs to know a result;
-then they travel as one batch.
+A puppet (puppet.c) is a process without a mind: it reads a batch of system calls from its socket, carries
+them out in order, stops at the first that fails, and answers. Here calls are gathered until somebody needs
+to know a result; then they travel as one batch.
 
-The program runs from a sealed memory file, not from the file on disk: a container can open /proc/PID/exe of a process
-in its pid namespace, and must not find a file of the host there that it could write to (CVE-2019-5736).
+The program runs from a sealed memory file, not from the file on disk: a container can open /proc/PID/exe of
+a process in its pid namespace, and must not find a file of the host there that it could write to
+(CVE-2019-5736).
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ READY = ANSWER.pack(2**32 - 1, 0)
 """What a batch that runs through sends to report on its way; no answer begins like that."""
 
 
-class PuppetDied(Exception):  # noqa: N818  # reads as what it tells
+class PuppetDied(Exception):  # noqa: N818  # reads as what it tells  # reads as what it tells
     """The puppet ended before it answered."""
 
 
 class Puppet:
     """One end of a channel to a puppet.
 
-    `channel` is the number of the puppet's own end, over there. `observe`, if set, is given each call with its result
-    (minus the errno for one that failed) once its batch has been carried out; with None if it runs through.
+    `channel` is the number of the puppet's own end, over there. `observe`, if set, is given each call with
+    its result (minus the errno for one that failed) once its batch has been carried out; with None if it
+    runs through.
     """
 
     def __init__(self, sock: socket.socket, channel: int = CHANNEL) -> None:
@@ -65,7 +67,10 @@ class Puppet:
         return len(self._batch)
 
     def do(self, call: Call) -> Result:
-        """Put a call into the batch; it is carried out by the next flush. Raises CallFailed for an earlier one."""
+        """Put a call into the batch; it is carried out by the next flush.
+
+        Raises CallFailed for an earlier one.
+        """
         if len(self._batch) > CALLS_MAX or len(self._batch.passed) > PASSED_MAX - 2:
             raise OverflowError("a batch got too long; flush between steps")
         result = Result()
@@ -94,7 +99,10 @@ class Puppet:
         self.channel = moved
 
     def fetch(self, fd: Value) -> int:
-        """Have the batch carried out and a descriptor of the puppet handed over; it is the caller's to close."""
+        """Have the batch carried out and a descriptor of the puppet handed over.
+
+        It is the caller's to close.
+        """
         self.do(send_fd(self.channel, fd))
         batch = self._send()
         first, fds, _, _ = socket.recv_fds(self.sock, 1, 1, socket.MSG_CMSG_CLOEXEC)
@@ -113,10 +121,10 @@ class Puppet:
         if head != READY:
             self._receive(batch, head)
         self._observe_unanswered(batch)
-        return [entry and operation_of(entry.call, entry.subject) or "" for entry in batch.entries]
+        return [operation_of(entry.call, entry.subject) if entry else "" for entry in batch.entries]
 
     def become(self) -> None:
-        """Send a batch that ends in an execve, and return when the puppet has become the program, or has died.
+        """Send a batch that ends in an execve; return when the puppet has become the program, or has died.
 
         Raises CallFailed for a call that failed.
         """
@@ -181,7 +189,10 @@ class Puppet:
 
 
 class Started(NamedTuple):
-    """A puppet that runs: its process, the channel to it, and the one to the child that it may be made to clone."""
+    """A puppet that runs.
+
+    Its process, the channel to it, and the one to the child that it may be made to clone.
+    """
 
     pid: int
     puppet: Puppet
@@ -191,8 +202,8 @@ class Started(NamedTuple):
 def start(program_fd: int, stdio: Sequence[int]) -> Started:
     """Start a puppet as a child of this process, with nothing open but stdio and two channels.
 
-    program_fd: from `sealed_program`. stdio: three descriptors that become its 0, 1 and 2; they stay the caller's.
-    Raises OSError. Source: posix_spawn(3).
+    program_fd: from `sealed_program`. stdio: three descriptors that become its 0, 1 and 2; they stay the
+    caller's. Raises OSError. Source: posix_spawn(3).
     """
     pairs = [socket.socketpair() for _ in range(2)]
     # Out of the way first: dup2 onto 0 to 4 must not hit a descriptor that is still needed.
@@ -222,7 +233,8 @@ def start(program_fd: int, stdio: Sequence[int]) -> Started:
 def sealed_program() -> int:
     """Return a descriptor of the puppet's program, in memory and sealed against any change.
 
-    Raises OSError, for instance if the program was not built. Source: memfd_create(2), fcntl(2) "File sealing".
+    Raises OSError, for instance if the program was not built. Source: memfd_create(2), fcntl(2) "File
+    sealing".
     """
     source = os.open(os.fsencode(__file__).rpartition(b"/")[0] + b"/puppet", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -231,7 +243,11 @@ def sealed_program() -> int:
             pass
     finally:
         os.close(source)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    fcntl.fcntl(
+        fd,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE,
+    )
     return fd
 
 
@@ -240,6 +256,8 @@ def _memory_file() -> int:
     try:
         return os.memfd_create("holdfast-puppet", flags | _MFD_EXEC)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # before Linux 6.3 every memory file may be executed, and says so by EINVAL
+        if (
+            error.errno != errno.EINVAL
+        ):  # before Linux 6.3 every memory file may be executed, and says so by EINVAL
             raise
         return os.memfd_create("holdfast-puppet", flags)

@@ -71,7 +71,9 @@ def pivot(making: Making) -> None:
 def change_root(making: Making) -> None:
     """Make the rootfs the root of the process, without a mount namespace."""
     x = making.init
-    making.rootfs = Rootfs(x, x.do(files.openat(AT_FDCWD, making.plan.mounts.rootfs, files.O_DIRECTORY_PATH)))
+    making.rootfs = Rootfs(
+        x, x.do(files.openat(AT_FDCWD, making.plan.mounts.rootfs, files.O_DIRECTORY_PATH))
+    )
     root.change_root(x, making.rootfs)
 
 

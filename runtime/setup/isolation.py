@@ -1,4 +1,7 @@
-"""Steps that make the process: the cgroup it is born in, the puppet that clones it, its namespaces, its identity."""
+"""Steps that make the process.
+
+The cgroup it is born in, the puppet that clones it, its namespaces, its identity.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from holdfast.runtime.cgroups import group
 from holdfast.runtime.namespaces import join, network, userns
-from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet import puppet
 from holdfast.runtime.sys import files, process
 from holdfast.runtime.sys.call import Passed, number_of
@@ -60,7 +62,10 @@ def start_puppet(making: Making) -> None:
 
 
 def enter_cgroup(making: Making) -> None:
-    """Have the puppet enter the cgroups of v1 by itself; its clone is born in them, and in that of v2 directly."""
+    """Have the puppet enter the cgroups of v1 by itself.
+
+    Its clone is born in them, and in that of v2 directly.
+    """
     if making.cgroup is not None:
         group.enter_self(making.parent, making.stage, making.cgroup)
 
@@ -74,7 +79,7 @@ def stop_puppet(making: Making) -> None:
 
 
 def clone_init(making: Making) -> None:
-    """Clone init as a child of the runtime, into its cgroup where the kernel can, with its new namespaces."""
+    """Clone init with its new namespaces, as a child of the runtime."""
     later = process.CLONE_NEWCGROUP  # its root is the cgroup that the process is in when it is made
     making.stage.subject = "clone init"
     clone(making, making.namespaces.new & ~later)
@@ -82,7 +87,10 @@ def clone_init(making: Making) -> None:
 
 
 def clone(making: Making, flags: int, *, beside: int = 0) -> None:
-    """Have the puppet clone the process, and end. `beside`: a process whose cgroup of v2 it is to be born in."""
+    """Have the puppet clone the process, and end.
+
+    `beside`: a process whose cgroup of v2 it is to be born in.
+    """
     flags |= process.CLONE_PARENT
     with group.birthplace(making.cgroup, making.parent, beside=beside) as cgroup_fd:
         call = process.clone3(flags, channel=puppet.CHILD_CHANNEL, exit_signal=0)
@@ -121,7 +129,10 @@ def become_root(making: Making) -> None:
 
 
 def settle_in(making: Making) -> None:
-    """Have init shut the door behind it: own session, nothing open but stdio, what is to be preserved, its channel."""
+    """Have init shut the door behind it.
+
+    Own session, nothing open but stdio, what is to be preserved, its channel.
+    """
     x, count = making.init, making.process.preserve_fds
     for signal_number in _LIBC_SIGNALS:
         x.do(process.default_action(signal_number))
@@ -139,7 +150,10 @@ def settle_in(making: Making) -> None:
 
 
 def hide_memory(making: Making) -> None:
-    """Have init become undumpable: nobody but root can trace it or read its memory until it runs the program."""
+    """Have init become undumpable.
+
+    Nobody but root can trace it or read its memory until it runs the program.
+    """
     making.init.do(process.prctl(process.PR_SET_DUMPABLE, 0))
 
 

@@ -21,7 +21,7 @@ def start_puppet(making: Making) -> None:
 
 
 def join_and_clone(making: Making) -> None:
-    """Have the puppet join the namespaces of init and clone the process into them, as a child of the runtime."""
+    """Have the puppet join init's namespaces and clone the process into them, as a child of the runtime."""
     stage, namespaces = making.stage, making.namespaces
     stage.do(process.prctl(process.PR_SET_DUMPABLE, 0))
     flags = namespaces.new

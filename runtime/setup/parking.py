@@ -1,9 +1,10 @@
 """Steps at the end: init becomes the user, reports, and waits for `start` before it runs the user's program.
 
-From the moment on that a seccomp filter is loaded nothing can be relied on but what the filter lets through. So all
-that init has left to do goes out as one batch, which runs through to the execve; it reports on its way, and waits in
-the middle of it. `start` connects to the socket, and if a call fails from there on, it is `start` that gets the
-answer; if the execve succeeds the connection closes, since all descriptors are close-on-exec.
+From the moment on that a seccomp filter is loaded nothing can be relied on but what the filter lets through.
+So all that init has left to do goes out as one batch, which runs through to the execve; it reports on its
+way, and waits in the middle of it. `start` connects to the socket, and if a call fails from there on, it is
+`start` that gets the answer; if the execve succeeds the connection closes, since all descriptors are
+close-on-exec.
 
 Sources: seccomp(2), prctl(2) PR_SET_NO_NEW_PRIVS, execve(2), accept(2).
 """
@@ -47,7 +48,10 @@ def drop_to_user(making: Making) -> None:
 
 
 def park(making: Making) -> None:
-    """Have init report, wait for `start`, shut what is open, and become the program. Returns when it has reported."""
+    """Have init report, wait for `start`, shut what is open, and become the program.
+
+    Returns when it has reported.
+    """
     x = making.init
     listener_fd = making.parent.do(sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM))
     try:
@@ -96,8 +100,8 @@ def set_oom_score(making: Making) -> None:
 def check_identity(making: Making) -> None:
     """Ask the kernel, from outside, who the parked init has become, and compare that with the plan.
 
-    Raises HoldfastError naming what differs. It would be a mistake of ours; better no container than one with
-    other rights than it was given.
+    Raises HoldfastError naming what differs. It would be a mistake of ours; better no container than one
+    with other rights than it was given.
     """
     status = making.proc.read(b"%d/status" % making.pid)
     wrong = verify.differences(status, making.process, making.namespaces)

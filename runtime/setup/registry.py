@@ -1,4 +1,7 @@
-"""Steps that keep the container's record: reserve the id, note the process, declare the container created."""
+"""Steps that keep the container's record.
+
+Reserve the id, note the process, declare the container created.
+"""
 
 from __future__ import annotations
 

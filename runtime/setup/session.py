@@ -55,7 +55,10 @@ def set_sysctls(making: Making) -> None:
 
 
 def sysctl_path(name: str) -> bytes:
-    """Turn a sysctl's name into its path below /proc/sys: the first separator tells which of the two is meant."""
+    """Turn a sysctl's name into its path below /proc/sys.
+
+    The first separator tells which of the two is meant.
+    """
     first = next((char for char in name if char in "./"), ".")
     swapped = name if first == "/" else name.translate(str.maketrans("./", "/."))
     return swapped.encode()

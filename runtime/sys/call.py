@@ -1,13 +1,13 @@
 """A system call as a value: what it is called with, what it is for, and what it gave.
 
-The runtime never calls the kernel directly.  It makes a `Call` (one function per system call, in the files beside
-this one, each named after its man page) and gives it to an *executor*, which carries it out: in this process
-(executor.py) or, through the puppet, inside the container (runtime/puppet/puppet.py).  So one function, `mkdirat`
-say, serves both sides; the list of all that a container's setup does can be printed while it happens; and a test can
-make any one call fail.
+The runtime never calls the kernel directly.  It makes a `Call` (one function per system call, in the files
+beside this one, each named after its man page) and gives it to an *executor*, which carries it out: in this
+process (executor.py) or, through the puppet, inside the container (runtime/puppet/puppet.py).  So one
+function, `mkdirat` say, serves both sides; the list of all that a container's setup does can be printed
+while it happens; and a test can make any one call fail.
 
-An executor that works in batches does not have a call's result at once.  It hands out a `Result`, which may be an
-argument of later calls as it stands, and which has its `value` once the batch has been carried out.
+An executor that works in batches does not have a call's result at once.  It hands out a `Result`, which may
+be an argument of later calls as it stands, and which has its `value` once the batch has been carried out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Out:
         self.data = b""
 
     def number(self, place: int) -> Loaded:
-        """The 32-bit number that a call will have put at `place` (in bytes), for an argument of a later call."""
+        """Return the 32-bit number that a call will have put at `place` (bytes), for a later call."""
         return Loaded(self, place)
 
 
@@ -78,7 +78,7 @@ class Passed(NamedTuple):
 
 
 class Struct(NamedTuple):
-    """An argument: the address of a structure in which some members are pointers or results of earlier calls."""
+    """An argument: the address of a structure, some of whose members are pointers or earlier results."""
 
     raw: bytes
     members: Sequence[Member]
@@ -99,7 +99,10 @@ Arg = int | Result | Loaded | Passed | bytes | Out | Struct
 
 
 class Call(NamedTuple):
-    """One system call. `about` says for people what it is done to; `accept` is an errno that is no failure."""
+    """One system call. `about` says for people what it is done to.
+
+    `accept` is an errno that is no failure.
+    """
 
     number: int
     name: str
@@ -107,7 +110,10 @@ class Call(NamedTuple):
     about: str = ""
     accept: int = 0
     forks_to: int = 0
-    """Where the child of a call that forks reads its batches from: a descriptor; 0 if the call does not fork."""
+    """Where the child of a call that forks reads its batches from: a descriptor.
+
+    0 if the call does not fork.
+    """
     becomes_channel: bool = False
     """Whether answers are sent to the descriptor that this call returns, from now on."""
 
@@ -119,7 +125,8 @@ class Call(NamedTuple):
 class Executor(Protocol):
     """Whoever carries calls out.
 
-    `subject` is put in front of an error, for a person: `mount "proc" on "/proc"`. Empty: the call tells it itself.
+    `subject` is put in front of an error, for a person: `mount "proc" on "/proc"`. Empty: the call tells it
+    itself.
     """
 
     subject: str
@@ -129,13 +136,19 @@ class Executor(Protocol):
         """How many calls wait for the next flush: a batch has room for a thousand."""
 
     def do(self, call: Call) -> Value:
-        """Carry the call out, now or with the next flush. Raises CallFailed (flush does, for a later one)."""
+        """Carry the call out, now or with the next flush.
+
+        Raises CallFailed (flush does, for a later one).
+        """
 
     def flush(self) -> None:
-        """Return when all calls so far have been carried out. Raises CallFailed for the first that failed."""
+        """Return when all calls so far have been carried out.
+
+        Raises CallFailed for the first that failed.
+        """
 
 
-class CallFailed(OSError):  # noqa: N818  # reads as what it tells: the call failed
+class CallFailed(OSError):  # noqa: N818  # reads as what it tells  # reads as what it tells: the call failed
     """A system call failed: the operation and its object, with the kernel's reason."""
 
     def __init__(self, error: int, operation: str, call: Call) -> None:
@@ -158,7 +171,10 @@ def number_of(value: Value) -> int:
 
 
 def cstring(text: bytes) -> bytes:
-    """Return the bytes with the NUL that ends them for the kernel. Raises ValueError if there is one inside."""
+    """Return the bytes with the NUL that ends them for the kernel.
+
+    Raises ValueError if there is one inside.
+    """
     if b"\0" in text:
         raise ValueError("a NUL byte in a path or an argument")
     return text + b"\0"

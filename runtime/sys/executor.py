@@ -1,7 +1,8 @@
 """The executor that carries system calls out in this process, through syscall(2) of the C library.
 
-ctypes narrows a Python integer to the C type without a word: 2**32 as a uid would become 0.  So every number is
-checked to fit a register before it goes out; the range that a call itself allows is the wrapper's business.
+ctypes narrows a Python integer to the C type without a word: 2**32 as a uid would become 0.  So every number
+is checked to fit a register before it goes out; the range that a call itself allows is the wrapper's
+business.
 """
 
 from __future__ import annotations

@@ -66,7 +66,10 @@ def dup3(fd: Arg, target: int, flags: int = 0) -> Call:
 
 
 def dup_above(fd: Arg, lowest: int) -> Call:
-    """Duplicate the descriptor to the first free number from `lowest` on, close-on-exec. Source: fcntl(2)."""
+    """Duplicate the descriptor to the first free number from `lowest` on, close-on-exec.
+
+    Source: fcntl(2).
+    """
     return Call(NUMBERS["fcntl"], "fcntl", (fd, F_DUPFD_CLOEXEC, lowest))
 
 
@@ -91,12 +94,18 @@ def getdents64(directory: Arg, out: Out) -> Call:
 
 
 def names_in(entries: bytes) -> list[bytes]:
-    """Return the names in what getdents64 gave, without `.` and `..`. Source: getdents(2), linux_dirent64."""
+    """Return the names in what getdents64 gave, without `.` and `..`.
+
+    Source: getdents(2), linux_dirent64.
+    """
     return [name for name, _ in _entries_in(entries)]
 
 
 def directories_in(entries: bytes) -> list[bytes]:
-    """Return the names of the directories only, on a filesystem that tells the types here. Source: getdents(2)."""
+    """Return the names of the directories only, on a filesystem that tells the types here.
+
+    Source: getdents(2).
+    """
     return [name for name, kind in _entries_in(entries) if kind == _DT_DIR]
 
 
@@ -142,7 +151,10 @@ def fsync(fd: Arg) -> Call:
 
 
 def fchmodat(directory: Arg, path: bytes, mode: Arg) -> Call:
-    """Set the mode of a file; a symbolic link is followed. Bits of a file type are ignored. Source: chmod(2)."""
+    """Set the mode of a file; a symbolic link is followed.
+
+    Bits of a file type are ignored. Source: chmod(2).
+    """
     return Call(NUMBERS["fchmodat"], "fchmodat", (directory, cstring(path), mode), shown(path))
 
 
@@ -212,7 +224,10 @@ PROC_SUPER_MAGIC = 0x9FA0
 
 
 def filesystem_of(out: Out) -> int:
-    """Return the magic number of a filesystem's type from the buffer that fstatfs filled. Source: statfs(2)."""
+    """Return the magic number of a filesystem's type from the buffer that fstatfs filled.
+
+    Source: statfs(2).
+    """
     return int.from_bytes(out.data[:8], "little")
 
 
@@ -232,7 +247,10 @@ def chroot(path: bytes) -> Call:
 
 
 def getcwd(out: Out) -> Call:
-    """Ask for the path of the working directory; it starts with "(unreachable)" outside the root. Source: getcwd(2)."""
+    """Ask for the path of the working directory; it starts with "(unreachable)" outside the root.
+
+    Source: getcwd(2).
+    """
     return Call(NUMBERS["getcwd"], "getcwd", (out, out.size))
 
 

@@ -1,7 +1,9 @@
-"""The mount API by descriptor: a mount is made or cloned detached, finished while nobody can see it, then attached.
+"""The mount API by descriptor.
 
-Sources: open_tree(2), fsopen(2), fsconfig(2), fsmount(2), move_mount(2), mount_setattr(2) of the man-pages project;
-include/uapi/linux/mount.h.
+A mount is made or cloned detached, finished while nobody can see it, then attached.
+
+Sources: open_tree(2), fsopen(2), fsconfig(2), fsmount(2), move_mount(2), mount_setattr(2) of the man-pages
+project; include/uapi/linux/mount.h.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ def fsconfig_create(context: Arg) -> Call:
 
 def fsconfig_reconfigure(context: Arg) -> Call:
     """Change the filesystem as configured. Source: fsconfig(2)."""
-    return Call(NUMBERS["fsconfig"], "fsconfig", (context, _FSCONFIG_CMD_RECONFIGURE, 0, 0, 0), "reconfigure")
+    return Call(
+        NUMBERS["fsconfig"], "fsconfig", (context, _FSCONFIG_CMD_RECONFIGURE, 0, 0, 0), "reconfigure"
+    )
 
 
 def fspick(directory: Arg, path: bytes) -> Call:
@@ -104,7 +108,10 @@ def mount_setattr(
     userns: Arg = 0,
     recursive: bool = False,
 ) -> Call:
-    """Change attributes and propagation of an open mount, and of those below it. Source: mount_setattr(2)."""
+    """Change attributes and propagation of an open mount, and of those below it.
+
+    Source: mount_setattr(2).
+    """
     flags = (AT_RECURSIVE if recursive else 0) | (AT_EMPTY_PATH if not path else 0)
     fixed = struct.pack("=QQQQ", set_, clear, propagation, 0)
     attributes = Struct(fixed, (Member(24, 8, userns),)) if userns else fixed
@@ -113,7 +120,9 @@ def mount_setattr(
 
 def pivot_root(new: bytes, old: bytes) -> Call:
     """Make `new` the root mount and put the old one at `old`. Source: pivot_root(2)."""
-    return Call(NUMBERS["pivot_root"], "pivot_root", (cstring(new), cstring(old)), f"{shown(new)} {shown(old)}")
+    return Call(
+        NUMBERS["pivot_root"], "pivot_root", (cstring(new), cstring(old)), f"{shown(new)} {shown(old)}"
+    )
 
 
 def umount2(path: bytes, flags: int = 0) -> Call:

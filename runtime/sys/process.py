@@ -1,4 +1,4 @@
-"""Processes: making them with their namespaces, joining namespaces, identity, capabilities, limits, the program.
+"""Processes: making them, their namespaces, identity, capabilities and limits, and the program they run.
 
 Sources: clone(2), unshare(2), setns(2), credentials(7), capabilities(7), prctl(2), execve(2), prlimit(2),
 pidfd_open(2), pidfd_send_signal(2), seccomp(2), keyctl(2).
@@ -48,8 +48,8 @@ _SECCOMP_SET_MODE_FILTER = 1
 def clone3(flags: int, *, channel: int, exit_signal: int = SIGCHLD, cgroup: Arg = 0) -> Call:
     """Make a process that shares no memory; it reads its own batches from `channel`.
 
-    flags: CLONE_ bits. exit_signal: 0 with CLONE_PARENT. cgroup: directory of the cgroup that the process is born
-    in, for CLONE_INTO_CGROUP.
+    flags: CLONE_ bits. exit_signal: 0 with CLONE_PARENT. cgroup: directory of the cgroup that the process is
+    born in, for CLONE_INTO_CGROUP.
     Source: clone(2), struct clone_args.
     """
     fixed = struct.pack("=11Q", flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, 0)
@@ -63,7 +63,10 @@ def unshare(flags: int) -> Call:
 
 
 def setns(fd: Arg, flags: int) -> Call:
-    """Join the namespace that fd is open on, or those of the process that a pidfd stands for. Source: setns(2)."""
+    """Join the namespace that fd is open on, or those of the process that a pidfd stands for.
+
+    Source: setns(2).
+    """
     return Call(NUMBERS["setns"], "setns", (fd, flags), f"flags {flags:#x}")
 
 
@@ -74,7 +77,9 @@ def setsid() -> Call:
 
 def prctl(option: int, *args: int) -> Call:
     """Change an attribute of the process. Source: prctl(2)."""
-    return Call(NUMBERS["prctl"], "prctl", (option, *args, *[0] * (4 - len(args))), f"option {option} {args}")
+    return Call(
+        NUMBERS["prctl"], "prctl", (option, *args, *[0] * (4 - len(args))), f"option {option} {args}"
+    )
 
 
 def _checked_id(what: str, number: int) -> int:
@@ -115,7 +120,10 @@ def capset(effective: int, permitted: int, inheritable: int) -> Call:
 
 
 def capget(out: Out) -> Call:
-    """Ask for the capability sets of the calling thread: 24 bytes. Source: capget(2), struct __user_cap_data_struct."""
+    """Ask for the capability sets of the calling thread: 24 bytes.
+
+    Source: capget(2), struct __user_cap_data_struct.
+    """
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     return Call(NUMBERS["capget"], "capget", (header, out))
 
@@ -123,7 +131,9 @@ def capget(out: Out) -> Call:
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> Call:
     """Set a resource limit of a process. Source: prlimit(2)."""
     limits = struct.pack("=QQ", soft, hard)
-    return Call(NUMBERS["prlimit64"], "prlimit", (pid, resource, limits, 0), f"resource {resource}: {soft} {hard}")
+    return Call(
+        NUMBERS["prlimit64"], "prlimit", (pid, resource, limits, 0), f"resource {resource}: {soft} {hard}"
+    )
 
 
 def get_prlimit(pid: int, resource: int, out: Out) -> Call:

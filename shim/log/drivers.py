@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Log(Protocol):
-    """Where the container's output goes. Nothing here raises for a full disk: what can't be written waits."""
+    """Where the container's output goes.
+
+    Nothing here raises for a full disk: what can't be written waits.
+    """
 
     @property
     def waits(self) -> bool:

@@ -1,10 +1,12 @@
 """A log file: where output becomes durable, and what happens when it can't.
 
-Records are appended whole. If the disk is full they wait here, up to a limit, and are tried again; beyond the limit they
-are dropped, and a record in the file says how much is missing. The container never waits for the disk and is never told.
+Records are appended whole. If the disk is full they wait here, up to a limit, and are tried again; beyond
+the limit they are dropped, and a record in the file says how much is missing. The container never waits for
+the disk and is never told.
 
-The file is opened by its name once; a link, a fifo without a reader, or somebody else's file in its place is refused. At
-a size limit it is renamed to NAME.1 and begun anew: nothing is thrown away that has not been renamed first.
+The file is opened by its name once; a link, a fifo without a reader, or somebody else's file in its place is
+refused. At a size limit it is renamed to NAME.1 and begun anew: nothing is thrown away that has not been
+renamed first.
 
 Sources: open(2), write(2), fsync(2), rename(2).
 """

@@ -1,7 +1,10 @@
-"""The runtime as a process of its own: forked before the shim's event loop exists, gone when the container stands.
+"""The runtime as a process of its own.
 
-It is synchronous, and may take its time over a slow mount, while the shim serves. What it made is init, which falls to
-the shim, its subreaper, when it ends. It says on a pipe how it went, in one message of protocol/control.py.
+Forked before the shim's event loop exists, gone when the container stands.
+
+It is synchronous, and may take its time over a slow mount, while the shim serves. What it made is init,
+which falls to the shim, its subreaper, when it ends. It says on a pipe how it went, in one message of
+protocol/control.py.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ class BringingUp(NamedTuple):
 
 
 def fork_runtime(runtime: Runtime, order: ShimOrder, streams: Streams) -> BringingUp:
-    """Fork a process that brings the container up; close the program's side of the streams here. Raises OSError."""
+    """Fork a process that brings the container up; close the program's side of the streams here.
+
+    Raises OSError.
+    """
     result_fd, writing = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -53,11 +59,16 @@ def _bring_up(runtime: Runtime, order: ShimOrder, streams: Streams) -> control.E
     except (errors.HoldfastError, OSError) as error:
         return control.Failed(error=str(error), exit_code=exit_code_of(error))
     except Exception as error:  # noqa: BLE001  # a mistake of ours; the caller must hear of it all the same
-        return control.Failed(error=f"internal error: {type(error).__name__}: {error}", exit_code=exitcode.FAILED)
+        return control.Failed(
+            error=f"internal error: {type(error).__name__}: {error}", exit_code=exitcode.FAILED
+        )
 
 
 def exit_code_of(error: Exception) -> int:
-    """Return the exit code by which shells tell this failure. Source: sh(1), "exit status" of commands not run."""
+    """Return the exit code by which shells tell this failure.
+
+    Source: sh(1), "exit status" of commands not run.
+    """
     if isinstance(error, errors.CommandNotFound):
         return exitcode.NOT_FOUND
     if isinstance(error, errors.CommandNotExecutable):

@@ -1,4 +1,7 @@
-"""The built-in runtime: called, not run; its modules are imported where they are used, by whoever uses them."""
+"""The built-in runtime: called, not run.
+
+Its modules are imported where they are used, by whoever uses them.
+"""
 
 from __future__ import annotations
 

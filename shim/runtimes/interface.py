@@ -9,13 +9,18 @@ if TYPE_CHECKING:
 
 
 class Runtime(Protocol):
-    """Makes a container (or a process in one) and takes it away. Blocking; called in a process without event loop."""
+    """Makes a container (or a process in one) and takes it away.
+
+    Blocking; called in a process without event loop.
+    """
 
     def bring_up(self, stdio: Sequence[int], console_fd: int | None) -> int:
-        """Make it and start it. Returns the pid of its process, which falls to the shim when the caller ends.
+        """Make it and start it.
 
-        stdio: three descriptors for its 0, 1 and 2. console_fd: a socket that our end of a terminal is sent on.
-        Raises HoldfastError or OSError, each one sentence; nothing is left behind then.
+        Returns the pid of its process, which falls to the shim when the caller ends.
+
+        stdio: three descriptors for its 0, 1 and 2. console_fd: a socket that our end of a terminal is sent
+        on. Raises HoldfastError or OSError, each one sentence; nothing is left behind then.
         """
 
     def oom_kills(self) -> int:

@@ -1,4 +1,7 @@
-"""The k8s-file encoding: whatever is written, and however it is cut into chunks, it can be read back to the byte."""
+"""The k8s-file encoding.
+
+Whatever is written, and however it is cut into chunks, it can be read back to the byte.
+"""
 
 from __future__ import annotations
 

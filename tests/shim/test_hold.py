@@ -149,7 +149,12 @@ def test_program_that_closes_its_output_early_is_held_to_its_end(
 def test_signal_to_the_shim_reaches_the_program_and_the_shim_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    held = hold(monkeypatch, tmp_path, "trap 'echo caught; exit 5' TERM; echo ready; while :; do read line; done", stdin=True)
+    held = hold(
+        monkeypatch,
+        tmp_path,
+        "trap 'echo caught; exit 5' TERM; echo ready; while :; do read line; done",
+        stdin=True,
+    )
     held.started()
     assert b"\2ready\n" == held.client.recv(100)
     os.kill(held.shim_pid, signal.SIGHUP)
@@ -169,7 +174,9 @@ def test_what_orphans_write_after_the_end_is_still_logged(
 
 
 def test_terminal_has_the_size_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    held = hold(monkeypatch, tmp_path, "read line; stty size; stty -a | grep -c isig", terminal=True, stdin=True)
+    held = hold(
+        monkeypatch, tmp_path, "read line; stty size; stty -a | grep -c isig", terminal=True, stdin=True
+    )
     held.started()
     assert isinstance(held.ask(control.Resize(33, 77)), control.Done)
     held.client.send(b"go\n")
@@ -178,7 +185,9 @@ def test_terminal_has_the_size_that_was_asked_for(monkeypatch: pytest.MonkeyPatc
     held.leave()
 
 
-def test_wait_is_answered_at_the_end_with_the_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_wait_is_answered_at_the_end_with_the_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     held = hold(monkeypatch, tmp_path, "read line; exit 9", stdin=True)
     pid = held.started()
     assert control.Started(pid=pid) == held.ask(control.Status())
@@ -201,7 +210,10 @@ def test_sockets_are_ours_alone_and_gone_at_the_end(monkeypatch: pytest.MonkeyPa
 
 
 def test_shim_survives_its_launchers_process_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The launcher's shell is killed with all that belongs to it; the program runs on, and can be attached to."""
+    """The launcher's shell is killed with all that belongs to it.
+
+    The program runs on, and can be attached to.
+    """
     reading, writing = os.pipe()
     launcher = os.fork()
     if launcher == 0:
@@ -232,8 +244,6 @@ def resident_bytes(pid: int) -> int:
 
 def wait_until_still(path: Path) -> int:
     """Wait until a file does not grow any more. Returns its size."""
-    import time
-
     size, deadline = -1, time.monotonic() + 30
     while time.monotonic() < deadline:
         found = path.stat().st_size if path.exists() else 0

@@ -1,6 +1,9 @@
-"""A shim with a stand-in for the runtime: the program is started as a plain process, with the stdio that it would have.
+"""A shim with a stand-in for the runtime.
 
-What a shim does does not depend on how its process was made, so most of it can be tested without making containers.
+The program is started as a plain process, with the stdio that it would have.
+
+What a shim does does not depend on how its process was made, so most of it can be tested without making
+containers.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class PlainProcess:
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
             try:
-                os.execvp(self._command[0], self._command)
+                os.execvp(self._command[0], self._command)  # noqa: S606  # what is wanted
             finally:
                 os._exit(127)
         if pair and console_fd is not None:

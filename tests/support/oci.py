@@ -11,12 +11,19 @@ from support.bundle import busybox_rootfs
 if TYPE_CHECKING:
     from pathlib import Path
 
-CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_NET_BIND_SERVICE"]
+CAPABILITIES = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_NET_BIND_SERVICE",
+]
 
 
 def usual_config(*args: str) -> dict[str, Any]:
     """Return a configuration, to be changed by the test and written by `make_bundle`."""
-    sets = {name: CAPABILITIES for name in ("bounding", "effective", "permitted")}
+    sets = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
     return {
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs"},
@@ -40,7 +47,12 @@ def usual_config(*args: str) -> dict[str, Any]:
                 "source": "devpts",
                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
             },
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+            {
+                "destination": "/sys",
+                "type": "sysfs",
+                "source": "sysfs",
+                "options": ["nosuid", "noexec", "nodev", "ro"],
+            },
             {"destination": "/etc/hosts", "type": "bind", "source": "/etc/hosts", "options": ["bind", "ro"]},
         ],
         "linux": {

@@ -40,7 +40,9 @@ def started() -> Iterator[puppets.Started]:
     os.waitpid(running.pid, 0)
 
 
-def test_results_of_earlier_calls_can_be_arguments_of_later_ones(started: puppets.Started, tmp_path: Path) -> None:
+def test_results_of_earlier_calls_can_be_arguments_of_later_ones(
+    started: puppets.Started, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"content")
     x = started.puppet
     directory = x.do(files.openat(AT_FDCWD, os.fsencode(tmp_path), files.O_DIRECTORY_PATH))
@@ -80,7 +82,9 @@ def test_accepted_errno_is_a_result(started: puppets.Started, tmp_path: Path) ->
     assert -errno.EEXIST == result.value
 
 
-def test_descriptor_passed_and_fetched_back_is_the_same_file(started: puppets.Started, tmp_path: Path) -> None:
+def test_descriptor_passed_and_fetched_back_is_the_same_file(
+    started: puppets.Started, tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     ours = os.open(path, os.O_RDONLY)
@@ -108,7 +112,9 @@ def test_fetch_after_a_failed_call_raises_that_failure(started: puppets.Started)
 
 
 def test_clone_reads_its_own_batches_and_runs_a_program(started: puppets.Started) -> None:
-    pid = started.puppet.do(process.clone3(process.CLONE_PARENT, channel=puppets.CHILD_CHANNEL, exit_signal=0))
+    pid = started.puppet.do(
+        process.clone3(process.CLONE_PARENT, channel=puppets.CHILD_CHANNEL, exit_signal=0)
+    )
     started.puppet.flush()
     started.puppet.hang_up()
     started.child.move_channel(10)
@@ -126,6 +132,7 @@ def test_failing_execve_is_told(started: puppets.Started) -> None:
 
 
 def test_puppet_has_nothing_open_but_stdio_and_its_channels(started: puppets.Started) -> None:
+    started.puppet.do(process.setsid())
     started.puppet.flush()
     assert {"0", "1", "2", "3", "4"} == set(os.listdir(f"/proc/{started.pid}/fd"))
 
@@ -166,7 +173,10 @@ def test_garbage_ends_the_puppet_without_a_crash(header: tuple[int, int, int, in
 @given(body=st.binary(min_size=64, max_size=64))
 @settings(max_examples=150, deadline=None)
 def test_garbage_in_a_call_ends_the_puppet_without_a_crash(body: bytes) -> None:
-    """A pseudo call with wild kinds and places: the number is the store's, so that no real call is made by chance."""
+    """A pseudo call with wild kinds and places.
+
+    The number is the store's, so that no real call is made by chance.
+    """
     message = struct.pack("=IIII", 64, 1, 0, 0) + struct.pack("=i", -1) + body[4:]
     assert 0 <= _exit_code_after(message)
 
