@@ -16,6 +16,7 @@ runtime-spec, config-linux.md "Control groups", "Cgroup ownership".
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -163,10 +164,12 @@ def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
 
 def _tell(x: Here, top: int, path: bytes, what: str) -> bool:
     """Write to cgroup.subtree_control. Returns False if the kernel refuses."""
-    try:
-        return tree.write(x, top, path + b"cgroup.subtree_control", what.encode())
-    except CallFailed:
+    fd = x.do(files.openat(top, path + b"cgroup.subtree_control", os.O_WRONLY).accepting(ACCEPT_ANY))
+    if fd < 0:
         return False
+    written = x.do(files.write(fd, what.encode()).accepting(ACCEPT_ANY))
+    x.do(files.close(fd))
+    return written >= 0
 
 
 def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[str, ...]:
