@@ -1,4 +1,4 @@
-"""A container's lives: create, start, stop, start again; power cuts, killed shims, and what is swept up after them."""
+"""A container's lives: create, start, stop, start again; power cuts and killed shims."""
 
 from __future__ import annotations
 

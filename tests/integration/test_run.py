@@ -190,7 +190,8 @@ def test_flags_reach_the_program(hf: Holdfast, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/file").write_text("on the volume\n")
     out = hf.ok(
-        "run", "--rm", "-h", "pearl", "-e", "A=b c", "-w", "/tmp/new", "-u", "daemon", "-v", f"{tmp_path}/data:/data:ro",
+        "run", "--rm", "-h", "pearl", "-e", "A=b c", "-w", "/tmp/new", "-u", "daemon",
+        "-v", f"{tmp_path}/data:/data:ro",
         "--umask", "27", "--cap-drop", "ALL", "--tmpfs", "/scratch:size=1m",
         "--", "sh", "-c",
         "hostname; echo $A; pwd; id -un; cat /data/file; umask; grep CapBnd /proc/self/status;"
