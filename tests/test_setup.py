@@ -110,6 +110,19 @@ def test_holdfast_when_git_wrote_the_same_files_anew_starts(checkout: Path, tool
     assert 0 == start(checkout, Path("/nonexistent")).returncode
 
 
+def test_holdfast_when_git_wrote_the_same_files_anew_in_the_checkout_of_somebody_else_starts(
+    checkout: Path, tools: Path
+) -> None:
+    """Who may not write is played by `touch`: for root, everything can be written to."""
+    for name in INPUTS:
+        os.utime(checkout / name)
+    (tools / "touch").unlink()
+    (tools / "touch").write_text("#!/bin/sh\necho cannot touch >&2; exit 1\n")
+    (tools / "touch").chmod(0o755)
+    done = start(checkout, tools)
+    assert (0, "started with \n", "") == (done.returncode, done.stdout, done.stderr)
+
+
 def other_python(tree: Path) -> None:
     """Have the interpreter be another one than that which was set up, as after an upgrade of the system."""
     (tree / ".venv/bin/python3").unlink()
@@ -164,6 +177,15 @@ def test_setup_when_python_is_too_old_says_what_is_needed(checkout: Path, tools:
     )  # what an old one answers when asked for its version
     (tools / "python3").chmod(0o755)
     assert "Python 3.11 or newer is needed" in start(checkout, tools).stderr
+
+
+def test_setup_when_the_checkout_cannot_be_written_to_says_who_can(checkout: Path, tools: Path) -> None:
+    """Its log being a folder is what fails for root as well."""
+    absent(checkout)
+    (checkout / "build/setup.log").mkdir(parents=True)
+    done = start(checkout, tools)
+    sentence = "this checkout cannot be written to; run it as its owner"
+    assert (125, "", f"holdfast: set-up: {sentence}\n") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_setup_when_a_package_is_missing_and_there_is_no_apt_names_it(checkout: Path, tools: Path) -> None:
