@@ -17,6 +17,7 @@ from holdfast.runtime.plan import Options, make_plan
 from holdfast.runtime.process.own import held_capabilities
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet.puppet import PuppetDied
+from holdfast.runtime.seccomp.cache import cache_in
 from holdfast.runtime.steps import SETUP, taken
 from holdfast.runtime.sys.executor import here
 
@@ -62,16 +63,18 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
             else "a console socket is given for a process without one"
         )
         raise HoldfastError(f"process.terminal: {what}")
-    plan = make_plan(
-        parsed,
-        snapshot,
-        container_id=request.id,
-        root=request.root,
-        bundle=request.bundle,
-        options=request.options,
-        host=detect(here),
-        held=held_capabilities(here),
-    )
+    with cache_in(request.root) as cache:
+        plan = make_plan(
+            parsed,
+            snapshot,
+            container_id=request.id,
+            root=request.root,
+            bundle=request.bundle,
+            options=request.options,
+            host=detect(here),
+            held=held_capabilities(here),
+            cache=cache,
+        )
     making = Making(
         plan.process,
         plan.namespaces,

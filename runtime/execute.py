@@ -22,6 +22,7 @@ from holdfast.runtime.making import Making
 from holdfast.runtime.plan import keyring_name, plan_process
 from holdfast.runtime.process.capabilities import ALL
 from holdfast.runtime.process.own import held_capabilities
+from holdfast.runtime.seccomp.cache import cache_in
 from holdfast.runtime.steps import JOIN, taken
 from holdfast.runtime.sys.executor import here
 
@@ -56,13 +57,15 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
         status, record = container.status(), container.record
         if status not in ("created", "running"):
             raise errors.cannot_exec(request.id, status)
-        process = plan_process(
-            request.process,
-            seccomp=parse_config(read_config(container)).linux.seccomp,
-            held=ALL if record.namespaces.has("user") else held_capabilities(here),
-            keyring=keyring_name(request.id),
-            preserve_fds=request.preserve_fds,
-        )
+        with cache_in(request.root) as cache:
+            process = plan_process(
+                request.process,
+                seccomp=parse_config(read_config(container)).linux.seccomp,
+                held=ALL if record.namespaces.has("user") else held_capabilities(here),
+                keyring=keyring_name(request.id),
+                preserve_fds=request.preserve_fds,
+                cache=cache,
+            )
         making = Making(
             process,
             record.namespaces,

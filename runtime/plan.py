@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from holdfast.protocol.oci import config
     from holdfast.runtime.cgroups import detect
+    from holdfast.runtime.seccomp.cache import Cache
 
 _DEFAULT_UMASK = 0o022
 
@@ -89,10 +90,12 @@ def make_plan(
     options: Options,
     host: detect.Host,
     held: int,
+    cache: Cache | None = None,
 ) -> Plan:
     """Decide everything. Raises ConfigError.
 
     held: the mask of capabilities that the runtime itself has. host: the cgroup hierarchies there are.
+    cache: where compiled seccomp profiles are kept.
     """
     problems = [*check(parsed), *_not_yet(parsed)]
     if problems:
@@ -123,6 +126,7 @@ def make_plan(
             held=ALL if in_userns else held,
             keyring=None if options.no_new_keyring else keyring_name(container_id),
             preserve_fds=options.preserve_fds,
+            cache=cache,
         ),
         no_pivot=options.no_pivot,
     )
@@ -135,6 +139,7 @@ def plan_process(
     held: int,
     keyring: bytes | None,
     preserve_fds: int,
+    cache: Cache | None = None,
 ) -> ProcessPlan:
     """Decide how a process is set up. Raises ConfigError."""
     user, size = process.user, process.console_size
@@ -155,7 +160,7 @@ def plan_process(
         oom_score=process.oom_score_adj,
         terminal=process.terminal,
         size=(size.height, size.width) if size else (0, 0),
-        filter=compile_profile(seccomp) if seccomp else None,
+        filter=compile_profile(seccomp, cache) if seccomp else None,
         keyring=keyring,
         preserve_fds=preserve_fds,
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import binascii
 import os
 import stat
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,8 @@ from holdfast.runtime.seccomp.libseccomp import UNKNOWN
 from holdfast.runtime.seccomp.profile import Built
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast.runtime.seccomp.check import Profile
     from holdfast.runtime.seccomp.libseccomp import Library
 
@@ -44,6 +47,27 @@ _CHECKSUM_SIZE = 4
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[bytes, Built]).decode
 """What a file holds, behind its checksum: the key, and what was made."""
+
+
+DIRECTORY = b"@seccomp"
+"""Beside the containers' state directories; no container can have that name."""
+
+
+@contextmanager
+def cache_in(root: bytes) -> Iterator[Cache | None]:
+    """Open the cache below a runtime's root; None where there is no root yet, or it is not ours."""
+    path = root + b"/" + DIRECTORY
+    with suppress(OSError):
+        os.mkdir(path, 0o700)
+    try:
+        directory_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield Cache(directory_fd) if _is_private(os.fstat(directory_fd)) else None
+    finally:
+        os.close(directory_fd)
 
 
 class Cache:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from holdfast.protocol.errors import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -181,5 +183,5 @@ def cstring(text: bytes) -> bytes:
 
 
 def shown(text: bytes) -> str:
-    """Show bytes of a path or a name in a sentence: in double quotes, with what is not text escaped."""
-    return '"' + text.decode("utf-8", "backslashreplace").replace('"', '\\"') + '"'
+    """Show bytes of a path or a name in a sentence: in double quotes, what is not plain text escaped."""
+    return quoted(text)
