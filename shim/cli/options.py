@@ -181,6 +181,8 @@ def all_options(command: Command) -> tuple[Option, ...]:
 
 
 def _misused(command: Command, what: str) -> HoldfastError:
+    if not command.name:
+        return HoldfastError(f'{what}; see "holdfast --help"')
     return HoldfastError(f'{command.name}: {what}; see "holdfast {command.name} --help"')
 
 

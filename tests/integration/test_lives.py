@@ -156,3 +156,41 @@ def test_the_first_command_after_a_boot_sweeps(hf: Holdfast) -> None:
     (hf.root / "run/swept").unlink()
     hf.ok("ps")
     assert not (hf.root / "lib/names/gone").is_symlink()
+
+
+def test_a_paused_container_does_nothing_until_it_goes_on(hf: Holdfast) -> None:
+    hf.ok(
+        "run",
+        "-d",
+        "--name",
+        "x",
+        "--",
+        "sh",
+        "-c",
+        "i=0; while :; do echo $i; i=$((i+1)); sleep 0.05; done",
+    )
+    hf.wait_for(lambda: hf("logs", "x").out != "")
+    assert "x" == hf.ok("pause", "x")
+    state = hf.state("x")
+    assert ("paused", True, True) == (state["Status"], state["Running"], state["Paused"])
+    assert "(paused)" in hf.ok("ps")
+    hf.wait_for(lambda: hf("logs", "x").out == hf("logs", "x").out)
+    before = hf("logs", "x").out
+    assert 125 == hf("exec", "x", "true").code
+    assert 1 == hf("pause", "x").code
+    assert before == hf("logs", "x").out
+    assert "x" == hf.ok("unpause", "x")
+    hf.wait_for(lambda: hf("logs", "x").out != before)
+    assert 1 == hf("unpause", "x").code
+
+
+def test_a_paused_container_can_be_stopped_and_removed(hf: Holdfast) -> None:
+    script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    hf.ok("run", "-d", "--name", "x", "--", "sh", "-c", script)
+    hf.wait_for(lambda: hf("logs", "x").out == "ready\n")
+    hf.ok("pause", "x")
+    hf.ok("stop", "x")
+    assert 3 == hf.state("x")["ExitCode"]
+    hf.ok("run", "-d", "--name", "y", "--", "sleep", "1000")
+    hf.ok("pause", "y")
+    hf.ok("rm", "-f", "y")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.protocol.oci.names import parse_signal
+from holdfast.runtime.commands.pause import resume
 from holdfast.shim.cli import signalling
 from holdfast.shim.cli.options import Command, Option
 from holdfast.shim.cli.selecting import chosen
 from holdfast.shim.cli.sizes import parse_signed
 from holdfast.shim.cli.terms import for_each, say
-from holdfast.shim.store.status import status_of
+from holdfast.shim.store.status import PAUSED, status_of
 from holdfast.shim.store.store import Store
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ def stop_container(store: Store, reference: str, *, number: int | None, timeout_
     """Stop a container, if it runs; None stands for what it was made with. Raises HoldfastError."""
     with store.open(reference) as entry:
         record = entry.record()
-        if status_of(entry, record).is_alive:
+        status = status_of(entry, record)
+        if status.state == PAUSED:
+            resume(store.places.runtime, entry.id)  # or it could not even take the signal
+        if status.is_alive:
             signalling.end(
                 store.places,
                 record,
