@@ -8,7 +8,7 @@ Below the runtime's root, mode 0700:
 
     ID/state.json   the record; written to a temporary file, synced, renamed
     ID/config.json  the configuration as it was at create; later edits of the bundle change nothing
-    ID/lock         held by whoever changes the container (fcntl locks are not inherited by a parked init)
+    ID/lock         held by whoever makes or changes the container (fcntl locks are not inherited by init)
     ID/start        the socket on which a created init waits for `start`
 
 Sources: runtime-spec, runtime.md "State", "Lifecycle"; proc_pid_stat(5); fcntl(2) "Advisory record locking".
@@ -29,6 +29,7 @@ from holdfast.protocol.oci import ids
 from holdfast.runtime.cgroups.place import Cgroup  # noqa: TC001  # msgspec looks at it
 from holdfast.runtime.namespaces.plan import NamespacesPlan
 from holdfast.runtime.procfs import Procfs
+from holdfast.runtime.puppet.puppet import PROGRAM_NAME
 from holdfast.runtime.sys import files, process
 from holdfast.runtime.sys.call import CallFailed, number_of, shown
 from holdfast.runtime.sys.executor import here
@@ -46,8 +47,10 @@ CONFIG_FILE = b"config.json"
 LOCK_FILE = b"lock"
 START_SOCKET = b"start"
 
+CONFIG_MAX = 16 << 20
+"""Bytes of a config.json that are read."""
+
 _RECORD_MAX = 1 << 20
-_CONFIG_MAX = 16 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -65,6 +68,7 @@ class Record(msgspec.Struct, kw_only=True):
     annotations: dict[str, str] = {}
     namespaces: NamespacesPlan
     cgroup: Cgroup | None = None
+    """As long as there is no init, what create is about to make: see cgroups/intent.py."""
     pid: int = 0
     """Of init; 0 until it has been cloned."""
     start_time: int = 0
@@ -95,10 +99,11 @@ class Container:
         os.close(self.directory_fd)
 
     def lock(self) -> None:
-        """Wait until nobody else changes the container, and read the record again."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._lock_fd = os.open(LOCK_FILE, flags, 0o600, dir_fd=self.directory_fd)
-        fcntl.lockf(self._lock_fd, fcntl.LOCK_EX)
+        """Wait until nobody else changes the container, and read the record again.
+
+        Raises DoesNotExist if it was deleted meanwhile.
+        """
+        self._lock_fd = lock_directory(self.directory_fd, self.record.id)
         self.record = _read_record(self.directory_fd, self.record.id)
 
     def status(self) -> str:
@@ -142,11 +147,16 @@ class Container:
         save_record(x, self.directory_fd, self.record)
 
     def _waits_for_start(self) -> bool:
+        """Whether init has not become the user's program yet."""
         try:
             os.stat(START_SOCKET, dir_fd=self.directory_fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        return True
+        try:
+            # A start that was killed on its way leaves the socket, and the program runs nevertheless.
+            return PROGRAM_NAME in Procfs.shared().link(b"%d/exe" % self.record.pid)
+        except CallFailed:  # not for us to see, or init is ending
+            return True
 
 
 def open_container(root: bytes, container_id: str) -> Container:
@@ -204,20 +214,38 @@ def reserve(x: Executor, root: bytes, container_id: str) -> int:
         os.close(root_fd)
 
 
-def remove(root: bytes, container_id: str) -> None:
-    """Remove a container's state directory with the files that we have made in it.
+def lock_directory(directory_fd: int, container_id: str) -> int:
+    """Wait until nobody else changes the container of a state directory.
 
-    It may be half there or gone.
+    Returns the descriptor that holds the lock. Raises DoesNotExist if the directory was removed meanwhile.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock_fd = os.open(LOCK_FILE, flags, 0o600, dir_fd=directory_fd)
+    except FileNotFoundError:
+        raise errors.does_not_exist(container_id) from None
+    fcntl.lockf(lock_fd, fcntl.LOCK_EX)
+    if os.fstat(directory_fd).st_nlink:
+        return lock_fd
+    os.close(lock_fd)
+    raise errors.does_not_exist(container_id)
+
+
+def remove(root: bytes, container_id: str, directory_fd: int) -> None:
+    """Remove a container's state directory, which is open, with the files that we have made in it.
+
+    It may be half there or gone; and if its name belongs to another one by now, that one stays.
     """
     try:
         root_fd = os.open(root, _OPEN_DIRECTORY)
     except FileNotFoundError:
         return
     try:
-        directory_fd = os.open(container_id, _OPEN_DIRECTORY, dir_fd=root_fd)
+        ours, named = os.fstat(directory_fd), os.stat(container_id, dir_fd=root_fd, follow_symlinks=False)
+        if (ours.st_dev, ours.st_ino) != (named.st_dev, named.st_ino):
+            return
         for name in os.listdir(directory_fd):
             os.unlink(name, dir_fd=directory_fd)
-        os.close(directory_fd)
         os.rmdir(container_id, dir_fd=root_fd)
     except FileNotFoundError:
         return
@@ -247,7 +275,7 @@ def write_durably(x: Executor, directory_fd: int, name: bytes, content: bytes, *
 
 def read_config(container: Container) -> bytes:
     """Return the configuration as it was at create."""
-    return _read_file(container.directory_fd, CONFIG_FILE, _CONFIG_MAX)
+    return _read_file(container.directory_fd, CONFIG_FILE, CONFIG_MAX)
 
 
 def boot_id() -> str:
@@ -303,14 +331,22 @@ def _read_record(directory_fd: int, container_id: str) -> Record:
     return record
 
 
+def read_at_most(fd: int, limit: int) -> bytes | None:
+    """Return the rest of a file; None if that is more than `limit` bytes."""
+    content = b""
+    while piece := os.read(fd, limit + 1 - len(content)):
+        content += piece
+    return content if len(content) <= limit else None
+
+
 def _read_file(directory_fd: int, name: bytes, limit: int) -> bytes:
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory_fd)
+    # Not blocking: a fifo in its place must not hold the runtime up.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(name, flags, dir_fd=directory_fd)
     try:
-        content = b""
-        while piece := os.read(fd, limit + 1 - len(content)):
-            content += piece
+        content = read_at_most(fd, limit)
     finally:
         os.close(fd)
-    if len(content) > limit:
+    if content is None:
         raise errors.HoldfastError(f"read {shown(name)}: more than {limit} bytes")
     return content

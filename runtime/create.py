@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,16 @@ from holdfast.protocol.errors import HoldfastError
 from holdfast.protocol.oci import ids
 from holdfast.protocol.oci.config import parse_config
 from holdfast.runtime.cgroups.detect import detect
+from holdfast.runtime.container import CONFIG_MAX, read_at_most
 from holdfast.runtime.making import Making
 from holdfast.runtime.plan import Options, make_plan
 from holdfast.runtime.process.own import held_capabilities
+from holdfast.runtime.process.preserved import check_preserved
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet.puppet import PuppetDied
 from holdfast.runtime.seccomp.cache import cache_in
 from holdfast.runtime.steps import SETUP, taken
+from holdfast.runtime.sys.call import shown
 from holdfast.runtime.sys.executor import here
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
     Source: runtime-spec, runtime.md "Create".
     """
     ids.check_id(request.id)
+    check_preserved(request.options.listen_fds + request.options.preserve_fds)
     snapshot = read_config_file(request.bundle)
     parsed = parse_config(snapshot)
     terminal = parsed.process is not None and parsed.process.terminal
@@ -88,16 +93,24 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
 
 
 def read_config_file(bundle: bytes) -> bytes:
-    """Return the content of a bundle's config.json. Raises HoldfastError if there is none."""
-    path = bundle + b"/config.json"
+    """Return the content of a bundle's config.json. Raises HoldfastError if there is none.
+
+    A fifo in its place does not hold the runtime up, and an endless file does not fill its memory.
+    """
+    what = f"bundle {shown(bundle)}: config.json"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(bundle + b"/config.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise HoldfastError(
-            f'bundle "{os.fsdecode(bundle)}": config.json: {os.strerror(error.errno or 0)}'
-        ) from None
-    with os.fdopen(fd, "rb") as file:
-        return file.read()
+        raise HoldfastError(f"{what}: {os.strerror(error.errno or 0)}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise HoldfastError(f"{what}: is not a regular file")
+        content = read_at_most(fd, CONFIG_MAX)
+    finally:
+        os.close(fd)
+    if content is None:
+        raise HoldfastError(f"{what}: more than {CONFIG_MAX} bytes")
+    return content
 
 
 def carry_out(steps: Iterable[Step], making: Making, explain: Explain | None = None) -> None:

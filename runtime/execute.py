@@ -22,6 +22,7 @@ from holdfast.runtime.making import Making
 from holdfast.runtime.plan import keyring_name, plan_process
 from holdfast.runtime.process.capabilities import ALL
 from holdfast.runtime.process.own import held_capabilities
+from holdfast.runtime.process.preserved import check_preserved
 from holdfast.runtime.seccomp.cache import cache_in
 from holdfast.runtime.steps import JOIN, taken
 from holdfast.runtime.sys.executor import here
@@ -48,6 +49,7 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
     It is a child of this process, and falls to the nearest subreaper when this process ends.
     Returns its pid. Raises HoldfastError or OSError; nothing is left behind then.
     """
+    check_preserved(request.preserve_fds)
     problems = check_process(request.process)
     if problems:
         raise errors.ConfigError(problems)

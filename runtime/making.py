@@ -64,6 +64,8 @@ class Making:
         self.console_fd = console_fd
         self.parent = Here()
         self.state_fd = -1
+        self.lock_fd = -1
+        """Held while a container is made, so that a delete waits until there is all or nothing."""
         self.namespace_fds: list[int] = []
         self.cgroup: Cgroup | None = None
         self.stage_pid = 0
@@ -90,7 +92,7 @@ class Making:
             puppet.hang_up()
         if hasattr(self, "sources"):
             self.sources.close(self.parent)
-        close_quietly(*self.namespace_fds, self.state_fd)
+        close_quietly(*self.namespace_fds, self.state_fd, self.lock_fd)
 
     def _puppets(self) -> list[Puppet]:
         return [getattr(self, name) for name in ("stage", "init") if hasattr(self, name)]

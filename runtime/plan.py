@@ -19,6 +19,7 @@ from holdfast.runtime.cgroups.plan import CgroupPlan, plan_cgroup
 from holdfast.runtime.mounts.cgroup import hierarchies_of
 from holdfast.runtime.mounts.plan import MountsPlan, plan_mounts
 from holdfast.runtime.namespaces.plan import NamespacesPlan, plan_namespaces
+from holdfast.runtime.process import environ
 from holdfast.runtime.process.capabilities import ALL, CAP_MKNOD, plan_capabilities
 from holdfast.runtime.process.limits import Limit, plan_limits
 from holdfast.runtime.process.user import Identity
@@ -54,6 +55,8 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the session keyring to begin, or to join."""
     preserve_fds: int
     """How many descriptors from 3 on the program gets."""
+    listens: bool = False
+    """Whether they begin with sockets of socket activation, which are announced by the program's pid."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line adds to a configuration."""
 
     preserve_fds: int = 0
+    listen_fds: int = 0
+    """How many sockets of socket activation come before those. Source: sd_listen_fds(3)."""
+    listen_names: str = ""
     no_pivot: bool = False
     no_new_keyring: bool = False
 
@@ -126,6 +132,8 @@ def make_plan(
             held=ALL if in_userns else held,
             keyring=None if options.no_new_keyring else keyring_name(container_id),
             preserve_fds=options.preserve_fds,
+            listen_fds=options.listen_fds,
+            listen_names=options.listen_names,
             cache=cache,
         ),
         no_pivot=options.no_pivot,
@@ -139,13 +147,15 @@ def plan_process(
     held: int,
     keyring: bytes | None,
     preserve_fds: int,
+    listen_fds: int = 0,
+    listen_names: str = "",
     cache: Cache | None = None,
 ) -> ProcessPlan:
     """Decide how a process is set up. Raises ConfigError."""
     user, size = process.user, process.console_size
     return ProcessPlan(
         argv=tuple(os.fsencode(arg) for arg in process.args),
-        environment=tuple(os.fsencode(entry) for entry in process.env),
+        environment=environ.plan_environment(process.env, listen_fds, listen_names),
         cwd=os.fsencode(process.cwd),
         identity=Identity(
             uid=user.uid,
@@ -162,7 +172,8 @@ def plan_process(
         size=(size.height, size.width) if size else (0, 0),
         filter=compile_profile(seccomp, cache) if seccomp else None,
         keyring=keyring,
-        preserve_fds=preserve_fds,
+        preserve_fds=preserve_fds + listen_fds,
+        listens=bool(listen_fds),
     )
 
 

@@ -81,6 +81,17 @@ class Procfs:
         finally:
             self._x.do(files.close(fd))
 
+    def link(self, path: bytes) -> bytes:
+        """Return what a link says, without following it. Raises CallFailed."""
+        fd = self._x.do(files.openat2(self._fd, path, files.O_PATH | os.O_NOFOLLOW, resolve=_RESOLVE))
+        try:
+            out = Out(_PIECE)
+            size = self._x.do(files.readlinkat(fd, b"", out))
+            self._x.flush()
+            return out.data[: number_of(size)]
+        finally:
+            self._x.do(files.close(fd))
+
     def namespace(self, pid: int, name: bytes) -> Value:
         """Open a namespace of a process, `user` say; the caller's to close. Source: namespaces(7)."""
         directory = self._x.do(files.openat2(self._fd, b"%d/ns" % pid, files.O_PATH, resolve=_RESOLVE))

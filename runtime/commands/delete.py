@@ -10,7 +10,7 @@ import select
 import signal
 
 from holdfast.protocol import errors
-from holdfast.runtime.cgroups import group
+from holdfast.runtime.cgroups import group, intent
 from holdfast.runtime.commands import kill
 from holdfast.runtime.container import Container, open_container, remove
 from holdfast.runtime.sys.executor import here
@@ -26,21 +26,30 @@ def delete(root: bytes, container_id: str, *, force: bool = False) -> None:
     Raises HoldfastError: no such container, it runs, or it does not die.
     """
     try:
-        container = open_container(root, container_id)
+        with open_container(root, container_id) as container:
+            if force and container.status() == "creating":
+                _end(container)  # so that a create that hangs gives up, and the lock is free
+            container.lock()
+            _delete(root, container, force=force)
     except errors.DoesNotExist:
-        if force:
-            return
-        raise
-    with container:
-        container.lock()
-        status = container.status()
-        if status == "running" and not force:
-            raise errors.not_stopped(container_id, status)
-        if status != "stopped":
-            _end(container)
-        if container.record.cgroup is not None:
-            group.remove(here, container.record.cgroup)
-        remove(root, container_id)
+        if not force:
+            raise
+
+
+def _delete(root: bytes, container: Container, *, force: bool) -> None:
+    status = container.status()
+    if status == "running" and not force:
+        raise errors.not_stopped(container.record.id, status)
+    if status != "stopped":
+        _end(container)
+    _remove_cgroup(container)
+    remove(root, container.record.id, container.directory_fd)
+
+
+def _remove_cgroup(container: Container) -> None:
+    cgroup = container.record.cgroup
+    if cgroup is not None:
+        (group if container.record.pid else intent).remove(here, cgroup)
 
 
 def _end(container: Container) -> None:

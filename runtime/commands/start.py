@@ -25,7 +25,7 @@ def start(root: bytes, container_id: str) -> None:
             raise errors.cannot_start(container_id, status)
         try:
             answer = _let_go(container)
-        except ConnectionRefusedError:  # init has died meanwhile
+        except (ConnectionRefusedError, ConnectionResetError):  # init has died meanwhile
             raise errors.cannot_start(container_id, "stopped") from None
         os.unlink(START_SOCKET, dir_fd=container.directory_fd)
         if answer:

@@ -34,8 +34,10 @@ CHANNEL = 3
 CHILD_CHANNEL = 4
 """Where the process that it will clone is going to read from."""
 
-_MFD_EXEC = 0x10
+PROGRAM_NAME = b"holdfast-puppet"
+"""What /proc/PID/exe of a puppet says, among other words."""
 
+_MFD_EXEC = 0x10
 
 READY = ANSWER.pack(2**32 - 1, 0)
 """What a batch that runs through sends to report on its way; no answer begins like that."""
@@ -212,7 +214,7 @@ def start(program_fd: int, stdio: Sequence[int]) -> Started:
     try:
         pid = os.posix_spawn(
             f"/proc/self/fd/{program}",
-            ["holdfast-puppet"],
+            [PROGRAM_NAME],
             {},
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)],
             setsigmask=[],
@@ -254,10 +256,10 @@ def sealed_program() -> int:
 def _memory_file() -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
-        return os.memfd_create("holdfast-puppet", flags | _MFD_EXEC)
+        return os.memfd_create(os.fsdecode(PROGRAM_NAME), flags | _MFD_EXEC)
     except OSError as error:
         if (
             error.errno != errno.EINVAL
         ):  # before Linux 6.3 every memory file may be executed, and says so by EINVAL
             raise
-        return os.memfd_create("holdfast-puppet", flags)
+        return os.memfd_create(os.fsdecode(PROGRAM_NAME), flags)

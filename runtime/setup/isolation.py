@@ -19,9 +19,12 @@ from holdfast.runtime.sys.executor import close_quietly
 
 if TYPE_CHECKING:
     from holdfast.runtime.making import Making
+    from holdfast.runtime.sys.call import Value
 
 _FREE_FD = 10
 """Where init keeps its own descriptors, above those that the user's program gets."""
+
+_PASSED_AT_ONCE = 32
 
 _LIBC_SIGNALS = (32, 33)
 """Which the C library keeps for itself: posix_spawn does not reset them if the caller ignores them."""
@@ -101,6 +104,8 @@ def clone(making: Making, flags: int, *, beside: int = 0) -> None:
         pid = making.stage.do(call)
         making.stage.flush()
     making.pid = number_of(pid)
+    # Its copies of what was passed with the batch in the middle of which it was born: a cgroup, a process.
+    making.init.do(files.close_range(puppet.CHILD_CHANNEL + 1))
     stop_puppet(making)
 
 
@@ -141,12 +146,16 @@ def settle_in(making: Making) -> None:
     x.move_channel(max(_FREE_FD, 3 + count))
     if not count:
         return
-    # In two batches: the descriptors that come with a batch have numbers that the program's may need.
-    kept = [x.do(files.dup_above(Passed(fd), max(_FREE_FD, 3 + count))) for fd in range(3, 3 + count)]
+    # In batches of their own: the descriptors that come with one have numbers that the program's may need.
+    kept: list[Value] = []
+    for fd in range(3, 3 + count):
+        kept.append(x.do(files.dup_above(Passed(fd), max(_FREE_FD, 3 + count))))
+        if len(kept) % _PASSED_AT_ONCE == 0:
+            x.flush()
     x.flush()
-    for target, fd in enumerate(kept, start=3):
-        x.do(files.dup3(fd, target))
-        x.do(files.close(fd))
+    for target, copy in enumerate(kept, start=3):
+        x.do(files.dup3(copy, target))
+        x.do(files.close(copy))
 
 
 def hide_memory(making: Making) -> None:

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from holdfast.runtime import container
+from holdfast.runtime.cgroups import intent
 from holdfast.runtime.clock import now
 from holdfast.runtime.container import Record, start_time
 from holdfast.runtime.sys import files
@@ -24,6 +25,7 @@ def reserve(making: Making) -> None:
     plan, x = making.plan, making.parent
     x.subject = f'container "{plan.id}": reserve the id'
     making.state_fd = container.reserve(x, plan.root, plan.id)
+    making.lock_fd = container.lock_directory(making.state_fd, plan.id)
     making.record = Record(
         id=plan.id,
         bundle=os.fsdecode(plan.bundle),
@@ -33,6 +35,7 @@ def reserve(making: Making) -> None:
         owner=str(os.geteuid()),
         annotations=plan.config.annotations,
         namespaces=plan.namespaces,
+        cgroup=intent.intend(x, plan.cgroup),
     )
     container.save_record(x, making.state_fd, making.record)
     container.write_durably(x, making.state_fd, container.CONFIG_FILE, plan.snapshot)
@@ -42,7 +45,7 @@ def reserve(making: Making) -> None:
 def release(making: Making) -> None:
     """Give the id free. Nothing is done if it was not this create that reserved it."""
     if making.state_fd >= 0:
-        container.remove(making.plan.root, making.plan.id)
+        container.remove(making.plan.root, making.plan.id, making.state_fd)
 
 
 def note_process(making: Making) -> None:

@@ -68,6 +68,8 @@ def find_program(making: Making) -> None:
     """Change to the working directory, find the user's program, complete its environment."""
     x, plan = making.init, making.process
     making.environment = environ.complete(making.rootfs, plan.environment, plan.identity.uid)
+    if plan.listens:
+        making.environment = environ.announced(x, making.environment)
     making.program = program.find(
         x,
         plan.identity,

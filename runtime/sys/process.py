@@ -70,6 +70,11 @@ def setns(fd: Arg, flags: int) -> Call:
     return Call(NUMBERS["setns"], "setns", (fd, flags), f"flags {flags:#x}")
 
 
+def getpid() -> Call:
+    """Return the process's id in its own pid namespace. Source: getpid(2)."""
+    return Call(NUMBERS["getpid"], "getpid", ())
+
+
 def setsid() -> Call:
     """Begin a session. Source: setsid(2)."""
     return Call(NUMBERS["setsid"], "setsid", ())
