@@ -45,7 +45,7 @@ def pause(x: Here, cgroup: Cgroup) -> None:
     if cgroup.unified is not None:
         with required(x, cgroup.unified) as fd:
             if tree.write(x, fd, _FREEZE, b"1"):
-                if not _await_frozen(x, fd):
+                if not _await_frozen(x, fd, _TIMEOUT_S):
                     tree.write(x, fd, _FREEZE, b"0")
                     raise HoldfastError(f"freeze {cgroup.unified}: not frozen after {_TIMEOUT_S:.0f} s")
                 return
@@ -102,8 +102,12 @@ def hold(x: Here, cgroup: Cgroup) -> None:
     """Freeze as well as can be done in a second, so that nothing is forked while a signal goes round."""
     for place in _able(cgroup):
         with opened(x, place) as fd:
-            if fd is not None and not tree.write(x, fd, _FREEZE, b"1") and place.version != V2:
+            if fd is None:
+                continue
+            if place.version != V2:
                 _freeze_v1(x, fd, _HOLD_TIMEOUT_S)
+            elif tree.write(x, fd, _FREEZE, b"1"):
+                _await_frozen(x, fd, _HOLD_TIMEOUT_S)
 
 
 def thaw_all(x: Here, cgroup: Cgroup) -> None:
@@ -117,9 +121,9 @@ def thaw_all(x: Here, cgroup: Cgroup) -> None:
                 tree.write(x, fd, _STATE, _THAWED)
 
 
-def _await_frozen(x: Here, fd: int) -> bool:
+def _await_frozen(x: Here, fd: int, timeout_s: float) -> bool:
     """Wait until a cgroup of v2 says that it is frozen. Source: cgroups(7), "cgroup.events"; poll(2)."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while True:
         events = x.do(files.openat(fd, _EVENTS, os.O_RDONLY))
         try:

@@ -147,9 +147,7 @@ def remove(x: Here, cgroup: Cgroup) -> None:
         kill.kill_all(x, cgroup)
         left = [place for place in left if not _remove_place(x, place, with_children=True)]
         if left and time.monotonic() > deadline:
-            raise HoldfastError(
-                f"remove {left[0]}: processes in it do not die, not within {_REMOVAL_TIMEOUT_S:.0f} s"
-            )
+            raise HoldfastError(f"remove {left[0]}: still in use after {_REMOVAL_TIMEOUT_S:.0f} s")
         if left:
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

@@ -14,6 +14,7 @@ from holdfast.protocol.oci.config import Config, parse_config
 from holdfast.runtime.cgroups import group
 from holdfast.runtime.cgroups.detect import Host, detect
 from holdfast.runtime.cgroups.plan import CgroupPlan, plan_cgroup
+from holdfast.runtime.sys import process as processes
 from holdfast.runtime.sys.executor import here
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def directories(name: str) -> list[Path]:
 
 @contextmanager
 def process(work: Callable[[], object] = signal.pause) -> Iterator[int]:
-    """Give the id of a new process that does some work, by default nothing; in the end it is killed and reaped."""
+    """Give the id of a new process that works, by default at nothing; in the end it is killed and reaped."""
     pid = os.fork()
     if not pid:
+        here.do(processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL))
         try:
             work()
         finally:
@@ -95,7 +97,7 @@ def process(work: Callable[[], object] = signal.pause) -> Iterator[int]:
 
 
 class Finished:
-    """How a process has ended: its exit code, minus the signal if it was killed; the CPU time that it took."""
+    """How a process has ended (minus the signal, if it was killed), and the CPU time that it took."""
 
     def __init__(self, status: int, cpu_s: float) -> None:
         self.code = os.waitstatus_to_exitcode(status)
@@ -103,10 +105,11 @@ class Finished:
 
 
 def run_in(cgroup: Cgroup, work: Callable[[], int]) -> Finished:
-    """Have a new process do some work in a cgroup, from its first act on; its result is the exit code."""
+    """Have a new process do some work in a cgroup, from its first act on; its exit code is the result."""
     waits, goes = os.pipe()
     pid = os.fork()
     if not pid:
+        here.do(processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL))
         os.close(goes)
         os.read(waits, 1)
         code = 255

@@ -1,4 +1,4 @@
-"""Runs BPF programs as the kernel would, as far as device programs go: the instructions that they may be made of.
+"""Runs BPF programs as the kernel would, as far as device programs go.
 
 Source: the kernel's bpf/standardization/instruction-set.rst.
 """
@@ -42,7 +42,7 @@ def run(program: bytes, context: bytes) -> int:
 
 
 def reachable(program: bytes) -> set[int]:
-    """Return the places of the instructions that can be reached; the kernel refuses a program with others."""
+    """Return the places of the instructions that can be reached; the kernel takes no program with others."""
     reached: set[int] = set()
     waiting = [0]
     while waiting:

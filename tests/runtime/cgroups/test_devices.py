@@ -16,7 +16,6 @@ from holdfast.protocol.errors import ConfigError
 from holdfast.runtime.cgroups import devices_v2, group
 from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.cgroups.devices import BLOCK, CHAR, MKNOD, READ, WRITE, allow_everything, rules_of
-from holdfast.runtime.cgroups.place import Cgroup
 from holdfast.runtime.sys import bpf
 from holdfast.runtime.sys.call import CallFailed, Out
 from holdfast.runtime.sys.executor import here
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.protocol.oci.config import DeviceRule
+    from holdfast.runtime.cgroups.place import Cgroup
 
 pytestmark = pytest.mark.root
 
@@ -210,7 +210,7 @@ def test_many_rules_make_a_program_that_the_kernel_takes(name: str) -> None:
 
 def test_program_for_a_cgroup_that_is_none_is_told(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_CLOEXEC)
-    with pytest.raises(CallFailed, match="bpf .* device program.*: Bad file descriptor"):
+    with pytest.raises(CallFailed, match=r"bpf .* device program.*: Bad file descriptor"):
         devices_v2.attach(here, fd, devices_v2.assemble(rules_of(())))
     os.close(fd)
 

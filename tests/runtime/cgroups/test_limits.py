@@ -1,4 +1,4 @@
-"""Values on their way to files: alternatives, what may be missing, and files that are checked against each other."""
+"""Values on their way to files: alternatives, what may be missing, what is checked against each other."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_failure_names_the_field_the_value_and_the_file(name: str) -> None:
         assert place is not None
         top = os.open(directory(place), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with pytest.raises(CallFailed, match='^f: write "x" to "pids.max": Invalid argument$'):
+            with pytest.raises(CallFailed, match=r'^f: write "x" to "pids\.max": Invalid argument$'):
                 apply(top, Write("f", "pids.max", "x"))
         finally:
             os.close(top)

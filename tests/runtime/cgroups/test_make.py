@@ -79,7 +79,7 @@ def test_empty_cgroup_that_is_there_is_used_and_stays(name: str) -> None:
 
 @root
 def test_cgroup_with_a_process_in_it_is_refused_even_if_it_is_below(name: str) -> None:
-    with made(f"/{name}/a") as inner, process() as pid:
+    with process() as pid, made(f"/{name}/a") as inner:
         group.enter(here, inner, pid)
         with pytest.raises(
             HoldfastError, match=rf'make cgroup "{name}" in .*: container\'s cgroup is not empty: 1 p'
@@ -113,10 +113,8 @@ def test_others_may_look_at_the_cgroup_whatever_the_callers_mask_is(name: str) -
 
 @root
 def test_file_of_the_kernel_is_no_place_for_a_cgroup(name: str) -> None:
-    with (
-        made("/" + name),
-        pytest.raises(CallFailed, match=r'make cgroup ".*/cgroup.procs" in .*: Not a directory'),
-    ):
+    told = r'^make cgroup ".*/cgroup\.procs" in ".*": Not a directory$'
+    with made("/" + name), pytest.raises(CallFailed, match=told):
         group.make(here, plan(f"/{name}/cgroup.procs"))
 
 
@@ -130,7 +128,7 @@ def test_mount_point_without_cgroups_is_told(tmp_path: Path) -> None:
 
 @root
 def test_cgroup_is_made_while_others_take_away_a_part_of_its_path(name: str) -> None:
-    """Two containers below one directory, which each of them makes if it is not there: one comes, one goes."""
+    """Two containers below one directory, which each makes if it is not there: one comes, one goes."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -208,8 +206,8 @@ def test_limits_or_a_path_without_permission_are_told(name: str) -> None:
 
 
 @root
-def test_root_without_permission_is_told_by_the_kernels_words(name: str) -> None:
-    with pytest.raises(CallFailed, match='^make cgroup "some-id" in ".*": Read-only file system$'):
+def test_root_without_permission_is_told_by_the_kernels_words() -> None:
+    with pytest.raises(CallFailed, match=r'^make cgroup ".*some-id" in ".*": Read-only file system$'):
         group.make(Denied(errno.EROFS), plan(""))
 
 
@@ -228,8 +226,8 @@ class Denied(Here):
         raise CallFailed(self.error, operation_of(call, self.subject), call)
 
 
-# A tree of plain files in place of the unified hierarchy: this machine has no controllers in its own. So these tests
-# show what is written where, not what a kernel makes of it.
+# A tree of plain files in place of the unified hierarchy, which has no controllers of its own where v1 has
+# them. So these tests show what is written where, not what a kernel makes of it.
 
 
 @pytest.fixture
@@ -323,7 +321,7 @@ def test_hierarchy_with_its_own_name_is_joined_too(name: str) -> None:
     """As a manager that keeps its books in one expects: `name=systemd`."""
     named = [one for one in HOST.hierarchies if one.name]
     assert HOST.mode == UNIFIED or all(isinstance(one, Hierarchy) for one in named)
-    with made("/" + name) as cgroup, process() as pid:
+    with process() as pid, made("/" + name) as cgroup:
         group.enter(here, cgroup, pid)
         for one in named:
             assert f"{pid}\n" == Path(one.mount, name, "cgroup.procs").read_text()

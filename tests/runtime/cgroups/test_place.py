@@ -59,7 +59,7 @@ def test_cgroup_that_another_one_has_replaced_is_left_alone(name: str) -> None:
     """It has the name of ours, but not its number; somebody is in there who is not ours to kill."""
     with made("/" + name) as old:
         pass
-    with made("/" + name) as new, process() as pid:
+    with process() as pid, made("/" + name) as new:
         group.enter(here, new, pid)
         kill.signal_all(here, old, 9)
         freezer.resume(here, old)
@@ -69,7 +69,7 @@ def test_cgroup_that_another_one_has_replaced_is_left_alone(name: str) -> None:
         assert not freezer.is_frozen(here, old)
         assert 0 == oom.oom_killed(here, old)
         assert stats.Stats() == stats.read_stats(here, old)
-        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+        assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
         with pytest.raises(HoldfastError, match=f'^cgroup "{name}" in ".*": is gone$'):
             group.enter(here, old, pid)
         with pytest.raises(HoldfastError, match="is gone"):

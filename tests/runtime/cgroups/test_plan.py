@@ -1,4 +1,4 @@
-"""Which cgroup is made where, which hierarchy gets which limit, and what is told when there is none for it."""
+"""Which cgroup is made where, which hierarchy gets which limit, what is told when there is none for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each member of linux.resources, and what is written for it where the controller is on v1 and where it is on v2."""
+"""Each member of linux.resources, and what is written for it on v1 and on v2."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ from holdfast.runtime.cgroups.detect import HYBRID, UNIFIED, V1, Hierarchy, Host
 if TYPE_CHECKING:
     from holdfast.runtime.cgroups.limits import Write
 
-V1_CONTROLLERS = (
-    "cpuset cpu cpuacct memory pids blkio hugetlb net_cls net_prio rdma freezer perf_event".split()
-)
+V1_CONTROLLERS = [
+    "cpuset",
+    "cpu",
+    "cpuacct",
+    "memory",
+    "pids",
+    "blkio",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "rdma",
+    "freezer",
+    "perf_event",
+]
 OLD = Host(
     mode=V1,
     hierarchies=tuple(
@@ -278,9 +289,10 @@ def test_unified_goes_to_files_by_their_names_line_by_line_and_last() -> None:
 @pytest.mark.parametrize("mode", [V1, HYBRID])
 def test_unified_is_refused_where_controllers_are_on_v1(mode: str) -> None:
     host = Host(mode=mode, hierarchies=OLD.hierarchies)
-    assert (
-        "linux.resources.unified: names files of cgroup v2; needed: a machine with the unified hierarchy alone"
-    ) == refusal(host, {"unified": {"memory.high": "1"}})
+    needed = "a machine with the unified hierarchy alone"
+    assert f"linux.resources.unified: names files of cgroup v2; needed: {needed}" == refusal(
+        host, {"unified": {"memory.high": "1"}}
+    )
 
 
 def test_unified_names_the_controller_that_is_missing() -> None:
