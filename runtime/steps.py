@@ -106,8 +106,10 @@ ISOLATION = (
         isolation.start_puppet,
         undo=isolation.stop_puppet,
         why="Python never enters a container. The puppet has nothing open but stdio and its channel, and "
-        "runs from a sealed memory file, so that there is nothing of the host to be found in it.",
-        source="posix_spawn(3), memfd_create(2), setns(2)",
+        "runs from a sealed memory file, so that there is nothing of the host to be found in it. Before it "
+        "joins anything it becomes undumpable, and so is init from its birth: until init has a root of its "
+        "own, a neighbour in its pid namespace could reach the host's through it.",
+        source="posix_spawn(3), memfd_create(2), setns(2), ptrace(2)",
     ),
     Step(
         PARENT,
@@ -188,8 +190,9 @@ ISOLATION = (
         INIT,
         "hide init's memory",
         isolation.hide_memory,
-        why="Until it runs the user's program no other process of the container may trace it. After the "
-        "maps are written and the user changed: both need or alter it.",
+        why="Until it runs the user's program no other process of the container may trace it. Again, since "
+        "a change of the user may alter it; and an ordinary user's runtime could not have done it before "
+        "the maps were written.",
         source="prctl(2) PR_SET_DUMPABLE, ptrace(2)",
     ),
     Step(

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bundle import busybox_rootfs
+from support.containers import containers
+from support.holdfast import hf
 from support.hosts import host
 from support.leftovers import leftovers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["host", "leftovers"]
+__all__ = ["containers", "hf", "host", "leftovers"]
 
 
 @pytest.fixture
