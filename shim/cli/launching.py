@@ -18,6 +18,7 @@ from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.clock import now
 from holdfast.runtime.commands.delete import delete
 from holdfast.runtime.container import boot_id
+from holdfast.shim import sockets
 from holdfast.shim.exit import EXIT_FILE
 from holdfast.shim.launch import launch
 from holdfast.shim.link import open_link
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from holdfast.shim.store.places import Places
-    from holdfast.shim.store.store import Entry
+    from holdfast.shim.store.store import Entry, Store
 
 _LAST_SHIM_S = 10
 
@@ -207,6 +208,17 @@ def make_run_dir(places: Places, *names: bytes) -> int:
         os.close(above)
     fcntl.flock(fd, fcntl.LOCK_SH)
     return fd
+
+
+def discard(store: Store, container_id: str) -> None:
+    """Remove a container that could not be started, and what its shim may have left.
+
+    Raises HoldfastError, OSError.
+    """
+    delete(store.places.runtime, container_id, force=True)
+    sockets.remove(store.places.run_dir(container_id))
+    with store.open(container_id).lock() as entry:
+        store.remove(entry)
 
 
 def _forget_last_run(entry: Entry) -> None:

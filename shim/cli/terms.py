@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.protocol.errors import DoesNotExist, HoldfastError
+from holdfast.protocol.errors import DoesNotExist, HoldfastError, quoted
 from holdfast.protocol.printable import printable
 from holdfast.shim.store.refusals import Refused
 
@@ -47,11 +47,18 @@ def _json_escape(char: str) -> str:
 
 def tell(error: Exception | str) -> None:
     """Write one sentence to stderr."""
-    sentence = printable(str(error))[:_SENTENCE_MAX]
+    sentence = printable(sentence_of(error))[:_SENTENCE_MAX]
     try:
         os.write(2, f"holdfast: {sentence}\n".encode("utf-8", "backslashreplace"))
     except OSError:  # there is nobody to tell
         return
+
+
+def sentence_of(error: Exception | str) -> str:
+    """Return what to tell of an error; of the system's own with the file that it is about."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{quoted(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def code_of(error: Exception) -> int:

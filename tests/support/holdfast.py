@@ -1,4 +1,4 @@
-"""The front door itself, as a person uses it: real commands, each a process of its own, below a root of the test's."""
+"""The front door itself, as a person uses it: real commands, each a process, below a root of the test's."""
 
 from __future__ import annotations
 

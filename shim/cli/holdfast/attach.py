@@ -14,7 +14,8 @@ from holdfast.shim.cli.holding import resize
 from holdfast.shim.cli.options import Command, Option
 from holdfast.shim.cli.session import Ended, Session, Ways
 from holdfast.shim.cli.terminal import parse_detach_keys, window_size
-from holdfast.shim.store.status import status_of
+from holdfast.shim.store.refusals import UnknownContainer
+from holdfast.shim.store.status import exit_record, status_of
 from holdfast.shim.store.store import Store
 
 if TYPE_CHECKING:
@@ -96,10 +97,20 @@ def _attach(options: Attach, places: Places, record: Record, link: ShimLink) -> 
         news = _News(link)
         if not session.hold(client, link.connection.fileno(), news.take, _leave):
             return 0
-    if news.exited is None:
-        raise HoldfastError(f'container "{record.name}": its shim died, and the exit code with it')
     link.has_left()
-    return news.exited.exit_code
+    exited = news.exited or _recorded(places, record)
+    if exited is None:
+        raise HoldfastError(f'container "{record.name}": its shim died, and the exit code with it')
+    return exited.exit_code
+
+
+def _recorded(places: Places, record: Record) -> control.Exited | None:
+    """Return what was recorded of the container's end, if it is still there."""
+    try:
+        with Store(places) as store, store.open(record.id) as entry:
+            return exit_record(entry)
+    except UnknownContainer:
+        return None
 
 
 class _News:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from holdfast.shim.cli.creating import NewContainer, make_container
 from holdfast.shim.cli.flags import COMMON
 from holdfast.shim.cli.holding import hold_launched
-from holdfast.shim.cli.launching import StartFailed, start_container
+from holdfast.shim.cli.launching import StartFailed, discard, start_container
 from holdfast.shim.cli.options import Command, Option
 from holdfast.shim.cli.terms import say, tell
 from holdfast.shim.store.store import Store
@@ -75,6 +75,5 @@ def run(options: Run, places: Places) -> int:
             )
         except StartFailed as error:
             tell(error)
-            with store.open(record.id) as failed:
-                store.remove(failed.lock())
+            discard(store, record.id)
             return error.exit_code
