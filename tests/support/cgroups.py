@@ -96,6 +96,17 @@ def process(work: Callable[[], object] = signal.pause) -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
+def stop_self() -> None:
+    """Stop this process until somebody lets it go."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def let_go(pid: int) -> None:
+    """Let a child go on that stops itself first."""
+    os.waitpid(pid, os.WUNTRACED)
+    os.kill(pid, signal.SIGCONT)
+
+
 class Finished:
     """How a process has ended (minus the signal, if it was killed), and the CPU time that it took."""
 

@@ -6,11 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import directories, new_name
+from support.cgroups import HOST, directories, new_name
+
+from holdfast.runtime.cgroups.detect import UNIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+collect_ignore = [] if HOST.mode == UNIFIED else ["test_unified.py"]
+"""Left out, not skipped, where the controllers are on v1 and nothing can bring them to v2."""
 
 
 @pytest.fixture

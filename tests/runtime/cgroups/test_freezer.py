@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from support.cgroups import HOST, directory, made, process
+from support.cgroups import HOST, directory, let_go, made, process, stop_self
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.cgroups import freezer, group, tree
@@ -108,7 +107,7 @@ def test_frozen_cgroup_above_does_not_make_a_container_paused(name: str, version
 @pytest.mark.parametrize("version", VERSIONS)
 def test_all_of_many_processes_are_frozen(name: str, version: int) -> None:
     def fork_some() -> None:
-        os.kill(os.getpid(), signal.SIGSTOP)  # until it is in the cgroup
+        stop_self()
         for _ in range(20):
             if not os.fork():
                 break
@@ -118,7 +117,7 @@ def test_all_of_many_processes_are_frozen(name: str, version: int) -> None:
     with process(fork_some) as pid, made("/" + name) as whole:
         group.enter(here, whole, pid)
         cgroup = of_version(whole, version)
-        os.kill(pid, signal.SIGCONT)
+        let_go(pid)
         freezer.pause(here, cgroup)
         place = freezing_place(cgroup)
         events = directory(place) / ("cgroup.events" if place.version == V2 else "freezer.state")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, directories, directory, made, plan, process, run_in
+from support.cgroups import HOST, directories, directory, let_go, made, plan, process, run_in, stop_self
 from support.inits import new_init
 
 from holdfast.protocol.errors import HoldfastError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
+HAS_CPUSET = any(HOST.holder("cpuset", version) for version in (1, V2))
 
 
 def memberships(pid: int) -> set[str]:
@@ -128,23 +129,33 @@ def test_birthplace_that_is_gone_is_told(name: str) -> None:
 def test_birthplace_of_a_joiner_is_inits_where_the_container_passes_controllers_on(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Controllers are passed on in name only, as v2 has none to pass on here."""
-    read_file = tree.read
-
-    def passing_on(x: Here, fd: int, file: bytes) -> bytes | None:
-        return b"memory pids\n" if file == b"cgroup.subtree_control" else read_file(x, fd, file)
-
-    with process() as init, made("/" + name) as cgroup:
+    with made("/" + name) as cgroup, process() as init:
         assert cgroup.unified is not None
-        inner = directory(cgroup.unified) / "init.scope"
+        top = directory(cgroup.unified)
+        inner = top / "init.scope"
         inner.mkdir()
         (inner / "cgroup.procs").write_text(str(init))
-        for passes_on, expected in ((False, directory(cgroup.unified)), (True, inner)):
+        for passes_on, expected in ((False, top), (True, inner)):
             if passes_on:
-                monkeypatch.setattr(tree, "read", passing_on)
+                _pass_on(top, monkeypatch)
             with group.birthplace(cgroup, beside=init) as cgroup_fd:
                 assert cgroup_fd is not None
                 assert expected.stat().st_ino == os.fstat(cgroup_fd).st_ino
+        monkeypatch.undo()
+        os.kill(init, signal.SIGKILL)
+
+
+def _pass_on(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a cgroup pass a controller on to those below; in name only, where v2 has none to pass on."""
+    if (top / "cgroup.controllers").read_text().split():
+        (top / "cgroup.subtree_control").write_text("+pids")
+        return
+    read_file = tree.read
+
+    def passing_on(x: Here, fd: int, file: bytes) -> bytes | None:
+        return b"pids\n" if file == b"cgroup.subtree_control" else read_file(x, fd, file)
+
+    monkeypatch.setattr(tree, "read", passing_on)
 
 
 # Limits, each as a process feels it
@@ -198,14 +209,14 @@ def busy(wall_s: float) -> Callable[[], int]:
 
 
 def test_process_gets_no_more_cpu_time_than_its_quota(name: str) -> None:
-    """Half a second at a fifth of a CPU: 0.1 s, and what is left of a period."""
-    with made("/" + name, {"cpu": {"quota": 20000, "period": 100000}}) as cgroup:
-        finished = run_in(cgroup, busy(0.5))
+    """Of 0.6 s a tenth, and up to 40 ms more in each period, of a kernel that counts in ticks of 10 ms."""
+    with made("/" + name, {"cpu": {"quota": 10000, "period": 100000}}) as cgroup:
+        finished = run_in(cgroup, busy(0.6))
         assert 0 == finished.code
-        assert finished.cpu_s < 0.25
+        assert finished.cpu_s < 0.45
         throttled = int(read(cgroup, "cpu", "cpu.stat", "cpu.stat").split("nr_throttled ")[1].split()[0])
         assert throttled >= 2
-        assert (stats.read_stats(here, cgroup).cpu_ns or 0) > 50_000_000
+        assert (stats.read_stats(here, cgroup).cpu_ns or 0) > 20_000_000
 
 
 def test_burst_is_taken_beside_a_quota(name: str) -> None:
@@ -236,6 +247,7 @@ def test_shares_are_the_kernels(name: str) -> None:
         assert read(cgroup, "cpu", "cpu.shares", "cpu.weight") in ("512", "59")
 
 
+@pytest.mark.skipif(not HAS_CPUSET, reason="no hierarchy has the cpuset controller")
 def test_process_is_confined_to_its_cpus(name: str) -> None:
     def work() -> int:
         return 0 if os.sched_getaffinity(0) == {0} else 1
@@ -275,8 +287,8 @@ def test_container_has_no_more_processes_than_allowed(name: str, limit: int, for
 
 
 def test_limit_that_the_kernel_refuses_names_the_field(name: str) -> None:
-    told = r'^linux\.resources\.cpu\.cpus: write "4000" to "cpuset\.cpus": .*$'
-    with pytest.raises(CallFailed, match=told), made("/" + name, {"cpu": {"cpus": "4000"}}):
+    told = r'^linux\.resources\.cpu\.idle: write "2" to "cpu\.idle": .*$'
+    with pytest.raises(CallFailed, match=told), made("/" + name, {"cpu": {"idle": 2}}):
         pass
     assert [] == directories(name)
 
@@ -303,7 +315,7 @@ def test_program_that_cannot_be_attached_is_an_error_unless_it_is_dispensable(na
 
 def tree_of_processes() -> int:
     """Leave some processes behind: stopped, deaf to signals, in a session of their own."""
-    for behave in (signal.pause, lambda: os.kill(os.getpid(), signal.SIGSTOP), os.setsid):
+    for behave in (signal.pause, stop_self, os.setsid):
         if not os.fork():
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
@@ -427,18 +439,10 @@ def test_removal_says_what_is_still_in_use(name: str, monkeypatch: pytest.Monkey
         monkeypatch.undo()
 
 
-def forks_without_end() -> int:
-    while True:
-        try:
-            os.fork()
-        except OSError:
-            time.sleep(0.001)
-
-
 def test_fork_bomb_is_removed(name: str) -> None:
     with process(forks_later) as pid, made("/" + name, {"pids": {"limit": 100}}) as cgroup:
         group.enter(here, cgroup, pid)
-        os.kill(pid, signal.SIGCONT)
+        let_go(pid)
         deadline = time.monotonic() + 20
         while (stats.read_stats(here, cgroup).processes or 0) < 50:
             assert time.monotonic() < deadline
@@ -447,5 +451,9 @@ def test_fork_bomb_is_removed(name: str) -> None:
 
 
 def forks_later() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
-    forks_without_end()
+    stop_self()
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            time.sleep(0.001)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, directory, made, process
+from support.cgroups import HOST, directory, let_go, made, process, stop_self
 
 from holdfast.runtime.cgroups import freezer, group, kill, tree
 from holdfast.runtime.cgroups.place import Cgroup
@@ -158,14 +158,14 @@ def test_processes_that_keep_forking_are_all_killed(
     """Each ends as soon as it has a child: a list of them is out of date once it is read."""
 
     def run() -> None:
-        os.kill(os.getpid(), signal.SIGSTOP)
+        stop_self()
         while not os.fork():
             pass
 
     with process(run) as pid, made("/" + name) as whole:
         group.enter(here, whole, pid)
         cgroup = way(whole, monkeypatch)
-        os.kill(pid, signal.SIGCONT)
+        let_go(pid)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert kill.processes(here, cgroup) != {pid}
         kill.kill_all(here, cgroup)

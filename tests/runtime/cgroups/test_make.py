@@ -41,7 +41,7 @@ def test_cgroup_is_in_each_hierarchy_and_gone_after_its_removal(name: str) -> No
 @root
 def test_relative_cgroup_is_below_that_of_the_runtime(name: str) -> None:
     if HOST.mode == UNIFIED:
-        expected = {Path(one.mount, one.own or "").parent / name for one in HOST.hierarchies}
+        expected = {Path(one.mount, *Path(one.own or "").parts[:-1], name) for one in HOST.hierarchies}
     else:
         expected = {Path(one.mount, one.own or "", name) for one in HOST.hierarchies}
     with made(name) as cgroup:
@@ -126,9 +126,42 @@ def test_mount_point_without_cgroups_is_told(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+class Hindering(Here):
+    """Takes the upper directory of a path away, some times, before the lower one is made."""
+
+    def __init__(self, name: str, times: int) -> None:
+        super().__init__()
+        self.name = name
+        self.times = times
+
+    def do(self, call: Call) -> int:
+        if call.name == "mkdirat" and call.about == f'"{self.name}/a"' and self.times:
+            for path in directories(self.name):
+                path.rmdir()
+                self.times -= 1
+        return super().do(call)
+
+
 @root
-def test_cgroup_is_made_while_others_take_away_a_part_of_its_path(name: str) -> None:
-    """Two containers below one directory, which each makes if it is not there: one comes, one goes."""
+def test_cgroup_is_made_though_another_container_takes_away_a_part_of_its_path(name: str) -> None:
+    """That container's runtime made it, and it leaves as this one comes."""
+    x = Hindering(name, 3)
+    cgroup = group.make(x, plan(f"/{name}/a"))
+    assert 0 == x.times
+    assert {2} == {place.made for place in cgroup.places}
+    group.remove(here, cgroup)
+
+
+@root
+def test_path_of_which_a_part_is_always_taken_away_is_told(name: str) -> None:
+    with pytest.raises(
+        HoldfastError, match=rf'^make cgroup "{name}/a" in ".*": others keep removing a part'
+    ):
+        group.make(Hindering(name, 1000), plan(f"/{name}/a"))
+
+
+@root
+def test_two_containers_come_and_go_below_one_directory(name: str) -> None:
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -140,12 +173,14 @@ def test_cgroup_is_made_while_others_take_away_a_part_of_its_path(name: str) -> 
             failures.append(error)
 
     threads = [threading.Thread(target=come_and_go, args=(last,)) for last in "ab"]
+    mask = os.umask(0o022)  # which each of them sets for a moment, and is the whole process's
     for thread in threads:
         thread.start()
-    stop.wait(1.0)
+    stop.wait(0.5)
     stop.set()
     for thread in threads:
         thread.join()
+    os.umask(mask)
     assert [] == failures
     for top in directories(name):
         top.rmdir()  # made by the one, in use by the other when the one left
