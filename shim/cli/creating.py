@@ -53,7 +53,6 @@ def make_container(store: Store, asked: NewContainer, own: Mapping[str, str]) ->
 
     Raises HoldfastError or OSError, each a sentence; nothing is left behind then.
     """
-    check_streams(asked)
     container_id = words.new_id()
     record = _record(asked, container_id)
     with store.held(alone=False):
@@ -76,12 +75,6 @@ def make_container(store: Store, asked: NewContainer, own: Mapping[str, str]) ->
                 store.remove(entry)
                 raise
     return record
-
-
-def check_streams(asked: NewContainer) -> None:
-    """Refuse a terminal for somebody who has none. Raises HoldfastError."""
-    if asked.tty and asked.interactive and not os.isatty(0) and not getattr(asked, "detach", False):
-        raise HoldfastError("--tty: the input device is not a TTY; leave -t out, or -i")
 
 
 def _record(asked: NewContainer, container_id: str) -> Record:

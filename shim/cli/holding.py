@@ -64,23 +64,22 @@ def hold(
     Raises StartFailed, HoldfastError, OSError.
     """
     session = Session(ways)
-    with session.taken(), start() as launched:
+    try:
+        with session.taken(), start() as launched:
 
-        def running() -> None:
-            on_started()
-            session.started()
+            def running() -> None:
+                on_started()
+                session.started()
 
-        launched.on_started = running
-        try:
-            stayed = session.hold(
+            launched.on_started = running
+            if not session.hold(
                 launched.attached(), launched.report.fileno(), launched.take, on_output_gone
-            )
-        except Ended as ended:
-            return _SIGNALLED + int(ended.args[0])
-        if not stayed:
-            return 0
-        launched.wait_left()
-        return launched.exit_code()
+            ):
+                return 0
+            launched.wait_left()
+            return launched.exit_code()
+    except Ended as ended:
+        return _SIGNALLED + int(ended.args[0])
 
 
 def resize(run_dir: bytes, rows: int, columns: int) -> None:

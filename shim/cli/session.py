@@ -18,6 +18,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from holdfast.protocol.errors import HoldfastError
 from holdfast.shim.cli.foreground import Foreground
 from holdfast.shim.cli.terminal import DetachKeys, RawTerminal, parse_detach_keys, window_size
 from holdfast.shim.cli.terms import tell
@@ -55,6 +56,12 @@ class Ways(NamedTuple):
     def is_raw(self) -> bool:
         """Whether our terminal becomes the container's."""
         return self.stdin and self.terminal and os.isatty(0)
+
+
+def check_terminal(*, stdin: bool, terminal: bool) -> None:
+    """Refuse to be in front of a terminal without having one. Raises HoldfastError."""
+    if stdin and terminal and not os.isatty(0):
+        raise HoldfastError("--tty: the input device is not a TTY; leave -t out, or -i")
 
 
 class Session:
@@ -113,8 +120,10 @@ class Session:
         return not foreground.detached
 
     def started(self) -> None:
-        """Pass on what signals came before there was a container to pass them on to."""
+        """Pass on what came before there was a container: signals, and the size of our terminal."""
         self._started = True
+        if self._ways.terminal:
+            self._resize()
         for number in self._early:
             self._pass_on(number)
         self._early.clear()
@@ -140,10 +149,14 @@ class Session:
 
     def _after_signal(self) -> None:
         """Do what must not be done inside of a handler."""
+        if self._size_changed and self._started:
+            self._size_changed = False
+            self._resize()
+
+    def _resize(self) -> None:
         size = window_size(0) or window_size(1)
-        if self._size_changed and size is not None:
+        if size is not None:
             self._ways.resize(*size)
-        self._size_changed = False
 
     def _proxy(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and self._is_insisting() and self._foreground is not None:

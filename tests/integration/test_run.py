@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.bundle import busybox_rootfs
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from support.holdfast import Holdfast
 
@@ -150,33 +152,52 @@ def test_nothing_of_the_host_can_be_changed_and_nothing_private_is_seen(hf: Hold
     assert not os.path.exists("/etc/mine")
 
 
+@pytest.fixture
+def canaries() -> Iterator[None]:
+    """Plant files below /usr, two of which not everybody may read, and one more in a directory like that."""
+    modes = {"600": 0o600, "640": 0o640, "644": 0o644}
+    directory = Path("/usr/lib/hf-canary-dir")
+    directory.mkdir(mode=0o700)
+    (directory / "inside").write_text("canary inside\n")
+    for name, mode in modes.items():
+        path = Path(f"/usr/lib/hf-canary-{name}")
+        path.write_text(f"canary {name}\n")
+        path.chmod(mode)
+    yield
+    for name in modes:
+        Path(f"/usr/lib/hf-canary-{name}").unlink()
+    (directory / "inside").unlink()
+    directory.rmdir()
+
+
+LOOK_FOR_CANARIES = "id -u; cat /usr/lib/hf-canary-6* /usr/lib/hf-canary-dir/*"
+
+
+@pytest.mark.usefixtures("canaries")
 def test_what_not_everybody_may_read_is_not_read_inside(hf: Holdfast) -> None:
-    """Canaries below /usr: root inside has CAP_DAC_OVERRIDE, and is nobody to them."""
-    canaries = {
-        "/usr/lib/hf-canary-600": 0o600,
-        "/usr/lib/hf-canary-640": 0o640,
-        "/usr/lib/hf-canary-644": 0o644,
-    }
-    os.makedirs("/usr/lib/hf-canary-dir", mode=0o700, exist_ok=True)
-    try:
-        for path, mode in canaries.items():
-            with open(path, "w") as file:
-                file.write("canary " + path)
-            os.chmod(path, mode)
-        with open("/usr/lib/hf-canary-dir/inside", "w") as file:
-            file.write("canary inside")
-        result = hf(
-            "run", "--rm", "--", "sh", "-c", "id -u; cat /usr/lib/hf-canary-*; cat /usr/lib/hf-canary-dir/*"
-        )
-        assert "0\ncanary /usr/lib/hf-canary-644" == result.out
-        assert "Permission denied" in result.err
-        control = hf("run", "--rm", "-v", "/usr/lib:/mnt:ro", "--", "cat", "/mnt/hf-canary-600")
-        assert "canary /usr/lib/hf-canary-600" == control.out
-    finally:
-        for path in canaries:
-            os.unlink(path)
-        os.unlink("/usr/lib/hf-canary-dir/inside")
-        os.rmdir("/usr/lib/hf-canary-dir")
+    """Root inside has CAP_DAC_OVERRIDE, and is nobody to these files."""
+    result = hf("run", "--rm", "--", "sh", "-c", LOOK_FOR_CANARIES)
+    assert "0\ncanary 644\n" == result.out
+    assert "hf-canary-600: Permission denied" in result.err
+
+
+@pytest.mark.usefixtures("canaries")
+def test_what_not_everybody_may_read_is_hidden_where_ids_cannot_be_mapped(hf: Holdfast) -> None:
+    """Have it remembered that no path can be mounted with mapped ids, as on a filesystem that can't."""
+    hf.ok("run", "--rm", "--", "true")
+    remembered = hf.root / "run/mappable.json"
+    known = json.loads(remembered.read_text())
+    assert "/usr" in known["paths"]
+    remembered.write_text(json.dumps({**known, "paths": []}))
+    result = hf("run", "--rm", "--", "sh", "-c", LOOK_FOR_CANARIES)
+    assert "0\ncanary 644\n" == result.out
+
+
+@pytest.mark.usefixtures("canaries")
+def test_control_a_plain_mount_shows_them(hf: Holdfast) -> None:
+    script = LOOK_FOR_CANARIES.replace("/usr/lib", "/mnt")
+    result = hf("run", "--rm", "-v", "/usr/lib:/mnt:ro", "--", "sh", "-c", script)
+    assert "0\ncanary 600\ncanary 640\ncanary 644\ncanary inside\n" == result.out
 
 
 def test_a_rootfs_of_ones_own_is_used_and_written_to(hf: Holdfast, tmp_path: Path) -> None:

@@ -194,6 +194,15 @@ def test_detached_on_a_terminal_can_be_attached_to(hf: Holdfast, on_terminal: On
     assert 0 == shell.wait()
 
 
+def test_a_container_that_is_started_again_gets_the_size_of_the_new_terminal(
+    hf: Holdfast, on_terminal: OnTerminal
+) -> None:
+    hf.ok("create", "-it", "--name", "x", "--", "sh", "-c", "sleep 0.3; stty size")
+    shell = on_terminal("start", "-ai", "x", size=(17, 57))
+    read_until(shell.ptm, b"17 57")
+    assert 0 == shell.wait()
+
+
 def test_nothing_typed_ahead_is_lost(on_terminal: OnTerminal) -> None:
     program = on_terminal("run", "-it", "--rm", "--", "sh", "-c", "sleep 0.5; read line; echo got-$line")
     type_(program, b"early\r")

@@ -13,7 +13,7 @@ from holdfast.shim.cli import signalling
 from holdfast.shim.cli.holding import resize
 from holdfast.shim.cli.options import Command, Option
 from holdfast.shim.cli.session import Ended, Session, Ways
-from holdfast.shim.cli.terminal import parse_detach_keys, window_size
+from holdfast.shim.cli.terminal import parse_detach_keys
 from holdfast.shim.store.refusals import UnknownContainer
 from holdfast.shim.store.status import exit_record, status_of
 from holdfast.shim.store.store import Store
@@ -89,9 +89,6 @@ def _attach(options: Attach, places: Places, record: Record, link: ShimLink) -> 
     if client is None:
         raise HoldfastError(f'container "{record.name}": has just ended')
     with client, session.taken():
-        size = window_size(0)
-        if record.terminal and size is not None:
-            link.ask(control.Resize(height=size[0], width=size[1]))
         link.send(control.Wait())
         session.started()
         news = _News(link)

@@ -15,7 +15,7 @@ from holdfast.shim.bundle.config import Files, encode, read_user
 from holdfast.shim.cli.holding import hold, resize
 from holdfast.shim.cli.launching import Launched, StartFailed, launch_shim, make_run_dir
 from holdfast.shim.cli.options import Command, Option
-from holdfast.shim.cli.session import Ways
+from holdfast.shim.cli.session import Ways, check_terminal
 from holdfast.shim.cli.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys, window_size
 from holdfast.shim.cli.terms import tell
 from holdfast.shim.order import ShimOrder
@@ -73,8 +73,8 @@ def run(options: Exec, places: Places) -> int:
     command = command[1:] if command[:1] == ["--"] else command
     if not command:
         raise HoldfastError('exec: COMMAND is missing; see "holdfast exec --help"')
-    if options.tty and options.interactive and not options.detach and not os.isatty(0):
-        raise HoldfastError("--tty: the input device is not a TTY; leave -t out, or -i")
+    if not options.detach:
+        check_terminal(stdin=options.interactive, terminal=options.tty)
     try:
         parse_detach_keys(options.detach_keys)
     except ValueError as error:

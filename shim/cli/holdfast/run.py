@@ -14,6 +14,7 @@ from holdfast.shim.cli.flags import COMMON
 from holdfast.shim.cli.holding import hold_launched
 from holdfast.shim.cli.launching import StartFailed, discard, start_container
 from holdfast.shim.cli.options import Command, Option
+from holdfast.shim.cli.session import check_terminal
 from holdfast.shim.cli.terms import say, tell
 from holdfast.shim.store.store import Store
 
@@ -54,6 +55,8 @@ COMMAND = Command(
 
 def run(options: Run, places: Places) -> int:
     """Make the container and start it."""
+    if not options.detach:
+        check_terminal(stdin=options.interactive, terminal=options.tty)
     with Store(places) as store:
         record = make_container(store, options, os.environ)
         entry = store.open(record.id)

@@ -244,4 +244,7 @@ def test_a_new_size_of_the_terminal_is_passed_on(shim: MakeShim) -> None:
     held = shim(terminal=True)
     wait_until_raw(held)
     termios.tcsetwinsize(held.caller.ptm, (33, 99))
-    assert b"size 33 99\n" == read_until(held.told, b"\n")
+    held.news.send(b"started")
+    read_until(held.told, b"size 33 99\n")
+    termios.tcsetwinsize(held.caller.ptm, (44, 111))
+    read_until(held.told, b"size 44 111\n")
