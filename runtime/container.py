@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import stat
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ CONFIG_MAX = 16 << 20
 """Bytes of a config.json that are read."""
 
 _RECORD_MAX = 1 << 20
+_PID_MAX = 1 << 22
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -123,6 +125,17 @@ class Container:
             return False
         os.close(pidfd)
         return True
+
+    def await_end(self, timeout_s: float) -> bool:
+        """Wait until init has ended. Returns False if it still runs after so many seconds."""
+        pidfd = self.pidfd()
+        if pidfd is None:
+            return True
+        try:
+            gone, _, _ = select.select([pidfd], [], [], timeout_s)
+        finally:
+            os.close(pidfd)
+        return bool(gone)
 
     def pidfd(self) -> int | None:
         """Return a descriptor that stands for init, the caller's to close; None when init is gone."""
@@ -274,8 +287,11 @@ def write_durably(x: Executor, directory_fd: int, name: bytes, content: bytes, *
 
 
 def read_config(container: Container) -> bytes:
-    """Return the configuration as it was at create."""
-    return _read_file(container.directory_fd, CONFIG_FILE, CONFIG_MAX)
+    """Return the configuration as it was at create. Raises OSError, HoldfastError."""
+    content = _read_file(container.directory_fd, CONFIG_FILE, CONFIG_MAX)
+    if content is None:
+        raise errors.HoldfastError(f'container "{container.record.id}": its config.json is too large')
+    return content
 
 
 def boot_id() -> str:
@@ -322,11 +338,16 @@ def _read_record(directory_fd: int, container_id: str) -> Record:
     except FileNotFoundError:  # reserved a moment ago, or by a create that was killed
         nothing = NamespacesPlan(new=0)
         return Record(id=container_id, bundle="", rootfs="", created="", boot_id="", namespaces=nothing)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise errors.HoldfastError(f'container "{container_id}": read its record: {reason}') from None
+    if content is None:
+        raise errors.HoldfastError(f'container "{container_id}": its record is too large')
     try:
         record = msgspec.json.decode(content, type=Record)
     except msgspec.MsgspecError as error:
         raise errors.HoldfastError(f'container "{container_id}": its record is damaged: {error}') from None
-    if record.version != VERSION or record.id != container_id or record.pid < 0:
+    if record.version != VERSION or record.id != container_id or not 0 <= record.pid <= _PID_MAX:
         raise errors.HoldfastError(f'container "{container_id}": its record is not one of this version')
     return record
 
@@ -339,14 +360,12 @@ def read_at_most(fd: int, limit: int) -> bytes | None:
     return content if len(content) <= limit else None
 
 
-def _read_file(directory_fd: int, name: bytes, limit: int) -> bytes:
+def _read_file(directory_fd: int, name: bytes, limit: int) -> bytes | None:
+    """Return the content of a file; None if that is more than `limit` bytes."""
     # Not blocking: a fifo in its place must not hold the runtime up.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(name, flags, dir_fd=directory_fd)
     try:
-        content = read_at_most(fd, limit)
+        return read_at_most(fd, limit)
     finally:
         os.close(fd)
-    if content is None:
-        raise errors.HoldfastError(f"read {shown(name)}: more than {limit} bytes")
-    return content

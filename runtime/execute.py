@@ -16,6 +16,7 @@ from holdfast.protocol import errors
 from holdfast.protocol.errors import HoldfastError
 from holdfast.protocol.oci.check import check_process
 from holdfast.protocol.oci.config import Process, parse_config
+from holdfast.runtime.commands.state import is_paused
 from holdfast.runtime.container import open_container, read_config
 from holdfast.runtime.create import carry_out
 from holdfast.runtime.making import Making
@@ -41,6 +42,8 @@ class ExecRequest(msgspec.Struct, kw_only=True):
     console_fd: int | None = None
     pid_file: bytes | None = None
     preserve_fds: int = 0
+    ignore_paused: bool = False
+    """Whether to go on in a paused container: the process comes to life when the container does."""
 
 
 def execute(request: ExecRequest, explain: Explain | None = None) -> int:
@@ -59,6 +62,8 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
         status, record = container.status(), container.record
         if status not in ("created", "running"):
             raise errors.cannot_exec(request.id, status)
+        if not request.ignore_paused and is_paused(container):
+            raise errors.cannot_exec(request.id, "paused")
         with cache_in(request.root) as cache:
             process = plan_process(
                 request.process,

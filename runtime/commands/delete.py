@@ -5,8 +5,6 @@ Source: runtime-spec, runtime.md "Delete".
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 
 from holdfast.protocol import errors
@@ -54,15 +52,7 @@ def _remove_cgroup(container: Container) -> None:
 
 def _end(container: Container) -> None:
     """Kill init and wait until it is gone."""
-    pidfd = container.pidfd()
-    if pidfd is None:
-        return
-    try:
-        kill.send(container, signal.SIGKILL)
-        gone, _, _ = select.select([pidfd], [], [], _DEATH_TIMEOUT_S)
-    finally:
-        os.close(pidfd)
-    if not gone:
+    if kill.send(container, signal.SIGKILL) and not container.await_end(_DEATH_TIMEOUT_S):
         raise errors.HoldfastError(
             f'container "{container.record.id}": kill init: not gone after {_DEATH_TIMEOUT_S} s'
         )

@@ -24,10 +24,15 @@ def kill(root: bytes, container_id: str, signal: int, *, every: bool = False) ->
     Raises HoldfastError: no such container, or it is not running.
     """
     with open_container(root, container_id) as container:
-        if every and container.record.cgroup is not None:
-            cgroup_kill.signal_all(here, container.record.cgroup, signal)
-        elif not send(container, signal):
+        cgroup = container.record.cgroup
+        if every and cgroup is not None:
+            cgroup_kill.signal_all(here, cgroup, signal)
+            return
+        if not send(container, signal):
             raise errors.not_running(container_id)
+        if signal == signals.SIGKILL and cgroup is not None and not container.record.namespaces.has("pid"):
+            # Nobody else takes init's children along.
+            cgroup_kill.signal_all(here, cgroup, signal)
 
 
 def send(container: Container, signal: int) -> bool:

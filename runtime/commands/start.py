@@ -12,6 +12,8 @@ from holdfast.protocol import errors
 from holdfast.runtime.container import START_SOCKET, Container, open_container
 from holdfast.runtime.puppet.batch import ANSWER
 
+_END_TIMEOUT_S = 10
+
 
 def start(root: bytes, container_id: str) -> None:
     """Start a created container; returns once its init has become the user's program.
@@ -29,6 +31,8 @@ def start(root: bytes, container_id: str) -> None:
             raise errors.cannot_start(container_id, "stopped") from None
         os.unlink(START_SOCKET, dir_fd=container.directory_fd)
         if answer:
+            # So that whoever hears of it finds a container that has stopped.
+            container.await_end(_END_TIMEOUT_S)
             done, error = ANSWER.unpack(answer)
             raise errors.start_failed(container.record.after_start[done], error)
 

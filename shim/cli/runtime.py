@@ -179,7 +179,7 @@ def _list(args: argparse.Namespace) -> int:
     from holdfast.protocol.oci.state import encode_list
     from holdfast.runtime.commands.state import list_states
 
-    states = list(list_states(_absolute(args.root)))
+    states = list(list_states(_absolute(args.root), lambda sentence: _tell(args, sentence)))
     if args.quiet:
         for state in states:
             print(state.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -138,6 +139,7 @@ class Box:
         with suppress(HoldfastError):
             self.delete(force=True)
         if self.pid and self._code is None:
+            os.kill(self.pid, signal.SIGKILL)  # our child, and not reaped: the id is still its
             self.wait()
         if self.out_fd >= 0:
             os.close(self.out_fd)
