@@ -152,24 +152,34 @@ def _fill_cpuset(x: Here, top: int, above: bytes, path: bytes) -> None:
 
 
 def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
-    """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be."""
+    """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be.
+
+    One that has processes can pass on only such as are for threads, and becomes a threaded one by that, no good
+    place for containers. So there, and there alone, no more is tried than is needed, and nothing more once that
+    fails.
+    """
     offered = (tree.read(x, top, path + b"cgroup.controllers") or b"").decode().split()
     passed = (tree.read(x, top, path + b"cgroup.subtree_control") or b"").decode().split()
     wanted = [one for one in offered if planned.enables_all or one in planned.controllers]
-    missing = [f"+{one}" for one in wanted if one not in passed]
-    if missing and not _tell(x, top, path, " ".join(missing)):
-        for one in missing:
-            _tell(x, top, path, one)
+    missing = [one for one in wanted if one not in passed]
+    error = _tell(x, top, path, missing) if missing else 0
+    if error:
+        each = [one for one in missing if error != errno.EBUSY or one in planned.controllers]
+        for one in sorted(each, key=_THREADED.__contains__):
+            if _tell(x, top, path, [one]) and one in planned.controllers:
+                return
 
 
-def _tell(x: Here, top: int, path: bytes, what: str) -> bool:
-    """Write to cgroup.subtree_control. Returns False if the kernel refuses."""
-    fd = x.do(files.openat(top, path + b"cgroup.subtree_control", os.O_WRONLY).accepting(ACCEPT_ANY))
+def _tell(x: Here, top: int, path: bytes, controllers: list[str]) -> int:
+    """Write to cgroup.subtree_control. Returns an errno if the kernel refuses, else 0."""
+    file = files.openat(top, path + b"cgroup.subtree_control", os.O_WRONLY)
+    fd = x.do(file.accepting(ACCEPT_ANY))
     if fd < 0:
-        return False
-    written = x.do(files.write(fd, what.encode()).accepting(ACCEPT_ANY))
+        return -fd
+    data = " ".join(f"+{one}" for one in controllers)
+    written = x.do(files.write(fd, data.encode()).accepting(ACCEPT_ANY))
     x.do(files.close(fd))
-    return written >= 0
+    return -min(written, 0)
 
 
 def _check(x: Here, planned: PlannedPlace, fd: int, *, is_new: bool) -> tuple[str, ...]:

@@ -310,15 +310,40 @@ def test_only_what_is_needed_is_passed_on_beside_v1(v2_tree: Path) -> None:
     assert "+pids" == (v2_tree / "cgroup.subtree_control").read_text()
 
 
-def test_controllers_are_passed_on_one_by_one_if_not_all_can_be(v2_tree: Path) -> None:
-    class Refusing(Here):
-        def do(self, call: Call) -> int:
-            if call.about == '"+cpu +memory +pids"':
-                return -errno.EBUSY
-            return super().do(call)
+class Refusing(Here):
+    """A kernel that does not take some writes."""
 
-    group.make(Refusing(), planned_in(v2_tree))
-    assert "+pids" == (v2_tree / "cgroup.subtree_control").read_text()[:5]
+    def __init__(self, error: int, *refused: str) -> None:
+        super().__init__()
+        self.error = error
+        self.refused = [f'"{one}"' for one in refused]
+        self.written: list[str] = []
+
+    def do(self, call: Call) -> int:
+        if call.name == "write":
+            self.written.append(call.about.strip('"'))
+            if call.about in self.refused:
+                return -self.error
+        return super().do(call)
+
+
+def test_controllers_are_passed_on_one_by_one_if_not_all_can_be(v2_tree: Path) -> None:
+    x = Refusing(errno.EINVAL, "+cpu +memory +pids")
+    group.make(x, planned_in(v2_tree))
+    assert ["+cpu +memory +pids", "+memory", "+cpu", "+pids"] * 2 == x.written
+
+
+def test_cgroup_with_processes_is_asked_for_no_more_than_is_needed(v2_tree: Path) -> None:
+    """To pass on what is for threads would make it a threaded one."""
+    x = Refusing(errno.EBUSY, "+cpu +memory +pids")
+    group.make(x, planned_in(v2_tree, "pids"))
+    assert ["+cpu +memory +pids", "+pids"] * 2 == x.written
+
+
+def test_nothing_more_is_changed_once_a_needed_controller_cannot_be_passed_on(v2_tree: Path) -> None:
+    x = Refusing(errno.EBUSY, "+cpu +memory +pids", "+memory")
+    group.make(x, planned_in(v2_tree, "cpu", "memory"))
+    assert ["+cpu +memory +pids", "+memory"] * 2 == x.written
 
 
 def test_controller_that_does_not_arrive_is_named(v2_tree: Path) -> None:

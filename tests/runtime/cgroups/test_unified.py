@@ -11,7 +11,7 @@ import pytest
 from support.cgroups import HOST, config, directory, made, plan, process, run_in
 
 from holdfast.protocol.errors import HoldfastError
-from holdfast.runtime.cgroups import group
+from holdfast.runtime.cgroups import group, kill
 from holdfast.runtime.cgroups.plan import plan_cgroup
 from holdfast.runtime.sys.executor import here
 
@@ -92,16 +92,36 @@ def test_limit_below_what_is_in_use_is_told_where_that_is_asked(name: str) -> No
         assert 1 == run_in(cgroup, work).code
 
 
-def test_controller_that_a_cgroup_with_processes_cannot_pass_on_is_told(name: str) -> None:
+def test_cgroup_with_processes_passes_nothing_on_and_is_not_made_a_threaded_one_by_the_attempt(
+    name: str,
+) -> None:
     with process() as pid, made("/" + name) as outer:
         group.enter(here, outer, pid)
+        top = directory(outer.places[0])
+        resources = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 5}}
         with pytest.raises(
             HoldfastError, match='controller "memory" not available; the cgroups above do not'
         ):
-            group.make(here, plan(f"/{name}/a", {"memory": {"limit": 64 * MIB}}))
-        assert not (directory(outer.places[0]) / "a").exists()
+            group.make(here, plan(f"/{name}/a", resources))
+        assert not (top / "a").exists()
         with made(f"/{name}/a") as inner:  # without a limit it is as good as any
             assert () == inner.places[0].controllers
+            assert 0 == run_in(inner, lambda: 0).code
+        assert ("domain", "") == (read(top, "cgroup.type"), read(top, "cgroup.subtree_control"))
+
+
+def test_cgroup_with_processes_passes_on_what_is_for_threads_if_it_is_needed(name: str) -> None:
+    with process() as pid, made("/" + name) as outer:
+        group.enter(here, outer, pid)
+        with made(f"/{name}/a", {"pids": {"limit": 5}}) as inner:
+            leaf = directory(inner.places[0])
+            assert ("threaded", "5") == (read(leaf, "cgroup.type"), read(leaf, "pids.max"))
+            assert 0 == run_in(inner, lambda: 0).code
+            with process() as inside:
+                group.enter(here, inner, inside)
+                assert inside in kill.processes(here, inner)
+                group.remove(here, inner)
+                assert not leaf.exists()
 
 
 def test_cgroup_below_a_threaded_one_becomes_threaded_or_is_refused(name: str) -> None:
