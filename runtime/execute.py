@@ -24,6 +24,7 @@ from holdfast.runtime.plan import keyring_name, plan_process
 from holdfast.runtime.process.capabilities import ALL
 from holdfast.runtime.process.own import held_capabilities
 from holdfast.runtime.process.preserved import check_preserved
+from holdfast.runtime.process.verify import check_mapped
 from holdfast.runtime.seccomp.cache import cache_in
 from holdfast.runtime.steps import JOIN, taken
 from holdfast.runtime.sys.executor import here
@@ -73,6 +74,7 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
                 preserve_fds=request.preserve_fds,
                 cache=cache,
             )
+        check_mapped(process.identity, record.namespaces)
         making = Making(
             process,
             record.namespaces,

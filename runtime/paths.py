@@ -91,11 +91,14 @@ class Rootfs:
         return [self._settled(path, flags, call, fd, status) for path, call, fd, status in looks]
 
     def read_file(self, path: bytes, limit: int) -> bytes:
-        """Return at most `limit` bytes of a file; none if it is missing, or is anything but a regular file.
+        """Return at most `limit` bytes of a file; none if it is anything but a regular file that opens.
 
         Not blocking: a fifo in the file's place must not hold the runtime up.
         """
-        (found,) = self.find_all([path], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            (found,) = self.find_all([path], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except CallFailed:  # a link to itself, for instance
+            found = None
         if found is None:
             return b""
         content = bytearray()

@@ -250,7 +250,7 @@ FILE_TREE = (
     Step(
         INIT,
         "open the terminal",
-        session.open_terminal,
+        session.open_console,
         why="In the container's own devpts, which exists only now; the far end goes to the supervisor.",
         source="pty(7), ioctl_tty(2)",
         when=TERMINAL,
@@ -439,7 +439,8 @@ JOIN = (
         INIT,
         "open the terminal",
         session.open_terminal,
-        why="In the container's devpts, so that its name means something to the program.",
+        why="In the container's devpts, so that its name means something to the program. /dev/console "
+        "stays init's.",
         source="pty(7), ioctl_tty(2)",
         when=TERMINAL,
     ),

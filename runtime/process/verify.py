@@ -17,6 +17,7 @@ from holdfast.protocol.errors import HoldfastError
 if TYPE_CHECKING:
     from holdfast.runtime.namespaces.plan import NamespacesPlan
     from holdfast.runtime.plan import ProcessPlan
+    from holdfast.runtime.process.user import Identity
 
 _FILTERED = "2"
 
@@ -57,6 +58,17 @@ def _expected(plan: ProcessPlan, namespaces: NamespacesPlan) -> dict[str, str]:
     if plan.filter is not None and not plan.no_new_privileges:
         expected["Seccomp"] = _FILTERED
     return expected
+
+
+def check_mapped(identity: Identity, namespaces: NamespacesPlan) -> None:
+    """Raise HoldfastError unless the user namespace has all ids of the user."""
+    ids = [("uid", identity.uid, namespaces.uid_map), ("gid", identity.gid, namespaces.gid_map)]
+    ids += [(f"additionalGids[{i}]", gid, namespaces.gid_map) for i, gid in enumerate(identity.groups)]
+    for field, number, id_map in ids:
+        try:
+            outside(number, id_map)
+        except HoldfastError as error:
+            raise HoldfastError(f"process.user.{field}: {error}") from None
 
 
 def outside(inside: int, id_map: bytes) -> int:

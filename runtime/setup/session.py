@@ -22,11 +22,21 @@ def join_keyring(making: Making) -> None:
         making.init.do(process.join_session_keyring(making.process.keyring))
 
 
+def open_console(making: Making) -> None:
+    """Make init's terminal, which is the container's console, and hand our end out."""
+    _open_terminal(making, is_console=True)
+
+
 def open_terminal(making: Making) -> None:
-    """Make the terminal, put it where the program expects it, hand our end out."""
+    """Make the terminal of a process that joins, and hand our end out."""
+    _open_terminal(making, is_console=False)
+
+
+def _open_terminal(making: Making, *, is_console: bool) -> None:
     x = making.init
     ptm_fd, pts = terminal.open_pty(x, making.rootfs, making.process.size)
-    filetree.mount_console(making, pts)
+    if is_console:
+        filetree.mount_console(making, pts)
     terminal.make_controlling(x, pts)
     x.do(files.fchownat(0, b"", making.process.identity.uid, files.UNCHANGED))
     x.flush()
