@@ -64,11 +64,3 @@ def _decimal(text: str, factor: int) -> int | None:
         return None
     scale: int = 10 ** len(fraction)
     return int(digits) * factor // scale
-
-
-def shown_size(size: int) -> str:
-    """Show a size for people, as in 1.5 MiB."""
-    for unit, factor in reversed(_POWERS.items()):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit.upper()}iB"
-    return f"{size} B"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.shim.cli.sizes import parse_count, parse_processors, parse_signed, parse_size, shown_size
+from holdfast.shim.cli.sizes import parse_count, parse_processors, parse_signed, parse_size
 
 NOT_NUMBERS = [
     "",
@@ -88,7 +88,3 @@ def test_parse_processors_is_exact(text: str, expected: object) -> None:
 def test_parse_processors_of_something_else_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number of processors"):
         parse_processors(text)
-
-
-def test_shown_size_picks_the_unit() -> None:
-    assert ["512 B", "1.0 KiB", "1.5 MiB"] == [shown_size(size) for size in (512, 1024, 3 << 19)]
