@@ -57,7 +57,8 @@ COMMAND = """\
 ''':'
 # sh reads down to the exec, Python takes it for a string. The interpreter is the one beside this file, as
 # in a virtual environment, or else the system's; -I keeps it from PYTHON* and from modules in the current
-# directory.
+# directory. Two variables it heeds all the same: they say where Python is, and so where its packages are.
+unset PYTHONEXECUTABLE __PYVENV_LAUNCHER__
 self=$0
 [ ! -L "$self" ] || self=$(command -p readlink -f -- "$self")
 python=${{self%/*}}/python3

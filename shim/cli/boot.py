@@ -19,11 +19,12 @@ import sys  # noqa: E402
 from typing import NoReturn  # noqa: E402
 
 _FAILED = 125
+_UMASK = 0o022
 
 
 def holdfast() -> NoReturn:
     """Run `holdfast`."""
-    _occupy_standard_descriptors()
+    _settle()
     from holdfast.shim.cli.holdfast.main import main
 
     _leave(main(sys.argv[1:]))
@@ -31,7 +32,7 @@ def holdfast() -> NoReturn:
 
 def holdfast_runtime() -> NoReturn:
     """Run `holdfast-runtime`."""
-    _occupy_standard_descriptors()
+    _settle()
     from holdfast.shim.cli.runtime import main
 
     try:
@@ -39,6 +40,12 @@ def holdfast_runtime() -> NoReturn:
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 0
     _leave(code)
+
+
+def _settle() -> None:
+    """Be the same process whoever calls: what is made gets the mode that it is made with."""
+    os.umask(_UMASK)
+    _occupy_standard_descriptors()
 
 
 def _occupy_standard_descriptors() -> None:
