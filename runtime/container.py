@@ -69,6 +69,8 @@ class Record(msgspec.Struct, kw_only=True):
     owner: str = ""
     annotations: dict[str, str] = {}
     namespaces: NamespacesPlan
+    has_keyring: bool = True
+    """Whether init has begun a session keyring, which execs join."""
     cgroup: Cgroup | None = None
     """As long as there is no init, what create is about to make: see cgroups/intent.py."""
     pid: int = 0

@@ -18,7 +18,6 @@ from holdfast.runtime.making import Making
 from holdfast.runtime.plan import Options, make_plan
 from holdfast.runtime.process.own import held_capabilities
 from holdfast.runtime.process.preserved import check_preserved
-from holdfast.runtime.process.verify import check_mapped
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet.puppet import PuppetDied
 from holdfast.runtime.seccomp.cache import cache_in
@@ -81,7 +80,6 @@ def create(request: CreateRequest, explain: Explain | None = None) -> int:
             held=held_capabilities(here),
             cache=cache,
         )
-    check_mapped(plan.process.identity, plan.namespaces)
     making = Making(
         plan.process,
         plan.namespaces,

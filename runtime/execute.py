@@ -70,7 +70,7 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
                 request.process,
                 seccomp=parse_config(read_config(container)).linux.seccomp,
                 held=ALL if record.namespaces.has("user") else held_capabilities(here),
-                keyring=keyring_name(request.id),
+                keyring=keyring_name(request.id) if record.has_keyring else None,
                 preserve_fds=request.preserve_fds,
                 cache=cache,
             )

@@ -26,7 +26,7 @@ from holdfast.runtime.sys import files
 from holdfast.runtime.sys.call import ACCEPT_ANY, CallFailed, Out, number_of, operation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from holdfast.runtime.sys.call import Call, Executor, Value
 
@@ -36,6 +36,7 @@ DEPTH_MAX = 64
 """Directories in a path that is made if it is missing: what a batch of calls has room for."""
 
 _TRIES_MAX = 128
+_ANY_ERROR = range(1, 4096)
 _BATCH_CALLS = 400
 _BATCH_UNITS = 32
 _RESOLVE = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_MAGICLINKS
@@ -75,10 +76,12 @@ class Rootfs:
         """Open what is there, with the next batch."""
         return self.x.do(self._lookup(path, flags, resolve))
 
-    def find_all(self, paths: Sequence[bytes], flags: int = files.O_PATH) -> list[Found | None]:
+    def find_all(
+        self, paths: Sequence[bytes], flags: int = files.O_PATH, *, absent: Container[int] = (errno.ENOENT,)
+    ) -> list[Found | None]:
         """Open each path and ask what it is, all in one batch; None stands for one that does not exist.
 
-        Raises CallFailed for anything else that prevents it.
+        absent: what the kernel says of such a one. Raises CallFailed for anything else that prevents it.
         """
         looks = []
         for path in paths:
@@ -88,17 +91,15 @@ class Rootfs:
             self.x.do(files.statx(fd, b"", status).accepting(ACCEPT_ANY))
             looks.append((path, call, fd, status))
         self.x.flush()
-        return [self._settled(path, flags, call, fd, status) for path, call, fd, status in looks]
+        return [self._settled(path, flags, call, fd, status, absent) for path, call, fd, status in looks]
 
     def read_file(self, path: bytes, limit: int) -> bytes:
         """Return at most `limit` bytes of a file; none if it is anything but a regular file that opens.
 
         Not blocking: a fifo in the file's place must not hold the runtime up.
         """
-        try:
-            (found,) = self.find_all([path], os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        except CallFailed:  # a link to itself, for instance
-            found = None
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        (found,) = self.find_all([path], flags, absent=_ANY_ERROR)
         if found is None:
             return b""
         content = bytearray()
@@ -136,21 +137,23 @@ class Rootfs:
     def _lookup(self, path: bytes, flags: int, resolve: int) -> Call:
         return files.openat2(self.fd, path.lstrip(b"/") or b".", flags, resolve=_RESOLVE | resolve)
 
-    def _settled(self, path: bytes, flags: int, call: Call, fd: Value, status: Out) -> Found | None:
+    def _settled(
+        self, path: bytes, flags: int, call: Call, fd: Value, status: Out, absent: Container[int]
+    ) -> Found | None:
         error = -number_of(fd)
-        if error == errno.ENOENT:
-            return None
         if error == errno.EAGAIN:
-            return self._find_again(path, flags)
+            return self._find_again(path, flags, absent)
+        if error in absent:
+            return None
         if error > 0:
             raise self._failed(call, error)
         return Found(fd, files.Stat.of(status))
 
-    def _find_again(self, path: bytes, flags: int) -> Found | None:
+    def _find_again(self, path: bytes, flags: int, absent: Container[int]) -> Found | None:
         try:
             fd = self.open(path, flags)
         except CallFailed as failed:
-            if failed.errno == errno.ENOENT:
+            if failed.errno in absent:
                 return None
             raise
         status = files.new_stat()

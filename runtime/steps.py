@@ -103,7 +103,7 @@ ISOLATION = (
     Step(
         PARENT,
         "start a puppet and join namespaces with it",
-        isolation.start_puppet,
+        isolation.start_and_join,
         undo=isolation.stop_puppet,
         why="Python never enters a container. The puppet has nothing open but stdio and its channel, and "
         "runs from a sealed memory file, so that there is nothing of the host to be found in it. Before it "
@@ -434,6 +434,7 @@ JOIN = (
         session.join_keyring,
         why="The container's, by its name; otherwise the process would have the caller's keys.",
         source="keyctl(2)",
+        when=KEYRING,
     ),
     Step(
         INIT,

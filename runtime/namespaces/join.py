@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from holdfast.protocol.errors import ConfigError, Problem
 from holdfast.runtime.sys import files, process
 from holdfast.runtime.sys.call import CallFailed, Passed
+from holdfast.runtime.sys.executor import close_quietly
 from holdfast.runtime.sys.numbers import AT_FDCWD
 
 if TYPE_CHECKING:
@@ -30,18 +31,24 @@ def open_all(x: Here, joins: Sequence[Join]) -> list[int]:
 
     Raises ConfigError for what is not a namespace of that type, CallFailed for what cannot be opened.
     """
-    fds = []
-    for join in joins:
-        x.subject = f'{join.field}: open "{os.fsdecode(join.path)}"'
-        # Not blocking: a fifo planted at the path must not hold the runtime up.
-        fd = x.do(files.openat(AT_FDCWD, join.path, os.O_RDONLY | os.O_NONBLOCK))
-        fds.append(fd)
-        if _type_of(x, fd) != join.flag:
-            raise ConfigError(
-                [Problem(join.field, os.fsdecode(join.path), f"a path of a {join.type} namespace")]
-            )
+    fds: list[int] = []
+    try:
+        for join in joins:
+            x.subject = f'{join.field}: open "{os.fsdecode(join.path)}"'
+            # Not blocking: a fifo planted at the path must not hold the runtime up.
+            fds.append(x.do(files.openat(AT_FDCWD, join.path, os.O_RDONLY | os.O_NONBLOCK)))
+            _check_type(x, join, fds[-1])
+    except BaseException:
+        close_quietly(*fds)
+        raise
     x.subject = ""
     return fds
+
+
+def _check_type(x: Here, join: Join, fd: int) -> None:
+    if _type_of(x, fd) != join.flag:
+        allowed = f"a path of a {join.type} namespace"
+        raise ConfigError([Problem(join.field, os.fsdecode(join.path), allowed)])
 
 
 def _type_of(x: Here, fd: int) -> int:

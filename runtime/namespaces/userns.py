@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from holdfast.runtime.sys import process
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ def write_maps(x: Here, proc: Procfs, pid: int, plan: NamespacesPlan) -> None:
     x.subject = "linux.gidMappings: write the gid map"
     proc.write(b"%d/gid_map" % pid, plan.gid_map)
     x.subject = ""
+
+
+def with_maps(proc: Procfs, pid: int, plan: NamespacesPlan) -> NamespacesPlan:
+    """Return the plan with the maps of the user namespace that process `pid` has joined.
+
+    Who gave it its maps may have written them in any way; they are read in the terms of our own namespace.
+    """
+    if not any(join.type == "user" for join in plan.joins):
+        return plan
+    uid_map, gid_map = (proc.read(b"%d/%s" % (pid, name)) for name in (b"uid_map", b"gid_map"))
+    return msgspec.structs.replace(plan, uid_map=uid_map, gid_map=gid_map)
 
 
 def become_root(x: Executor) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.runtime.cgroups import group
 from holdfast.runtime.namespaces import join, network, userns
+from holdfast.runtime.process import verify
 from holdfast.runtime.puppet import puppet
 from holdfast.runtime.sys import files, process
 from holdfast.runtime.sys.call import Passed, number_of
@@ -52,8 +53,15 @@ def remove_cgroup(making: Making) -> None:
         group.remove(making.parent, making.cgroup)
 
 
-def start_puppet(making: Making) -> None:
+def start_and_join(making: Making) -> None:
     """Start the puppet that will clone init, and have it join the namespaces that are given by path."""
+    start_puppet(making)
+    join.join_all(making.stage, making.namespaces.joins, making.namespace_fds)
+    making.stage.flush()
+
+
+def start_puppet(making: Making) -> None:
+    """Start the puppet that will clone the process."""
     program_fd = puppet.sealed_program()
     try:
         started = puppet.start(program_fd, making.stdio)
@@ -62,8 +70,6 @@ def start_puppet(making: Making) -> None:
     making.adopt(started)
     if os.geteuid() == 0:  # nobody else could write its id maps then
         making.stage.do(process.prctl(process.PR_SET_DUMPABLE, 0))
-    join.join_all(making.stage, making.namespaces.joins, making.namespace_fds)
-    making.stage.flush()
 
 
 def enter_cgroup(making: Making) -> None:
@@ -89,6 +95,8 @@ def clone_init(making: Making) -> None:
     making.stage.subject = "clone init"
     clone(making, making.namespaces.new & ~later)
     close_namespaces(making)
+    making.namespaces = userns.with_maps(making.proc, making.pid, making.namespaces)
+    verify.check_mapped(making.process.identity, making.namespaces)
 
 
 def clone(making: Making, flags: int, *, beside: int = 0) -> None:

@@ -35,6 +35,7 @@ def reserve(making: Making) -> None:
         owner=str(os.geteuid()),
         annotations=plan.config.annotations,
         namespaces=plan.namespaces,
+        has_keyring=plan.process.keyring is not None,
         cgroup=intent.intend(x, plan.cgroup),
     )
     container.save_record(x, making.state_fd, making.record)
@@ -51,6 +52,7 @@ def release(making: Making) -> None:
 def note_process(making: Making) -> None:
     """Record init, so that whoever finds a create that was killed can end it."""
     making.record.pid = making.pid
+    making.record.namespaces = making.namespaces  # with the maps of a user namespace that was joined
     making.record.start_time = start_time(making.pid)
     making.record.cgroup = making.cgroup
     _save(making)
