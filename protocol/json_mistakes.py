@@ -48,7 +48,9 @@ def mismatch(message: str, tree: object, what: str, root: str) -> Problem:
     if got:
         path, value = _first(tree, steps, root, lambda value: _KINDS.get(type(value), "null") == got)
         why = "is null" if value is None else "has the wrong type"
-        return Problem(path or what, value, _IN_WORDS[expected.removesuffix(" | null")], why)
+        return Problem(
+            path or what, _without_secret(path, value), _IN_WORDS[expected.removesuffix(" | null")], why
+        )
     _, comparison, limit = expected.split(" ")
     bound = int(limit)
     if comparison == ">=":
@@ -91,12 +93,19 @@ def refuse_wide_numbers(tree: object, what: str, root: str) -> None:
 def refuse_nuls(tree: object, what: str, root: str) -> None:
     """Raise ConfigError if there is a NUL in a string or a key of the value."""
     problems = [
-        Problem(path or what, value, "text without one", "has a NUL in it")
+        Problem(path or what, _without_secret(path, value), "text without one", "has a NUL in it")
         for path, value in _walk(tree, root)
         if isinstance(value, str) and "\0" in value
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def _without_secret(path: str, value: object) -> object:
+    """Return what of a value may be repeated: of a variable its name, since the rest may be a secret."""
+    if isinstance(value, str) and path.partition("[")[0].endswith("env"):
+        return value.partition("=")[0]
+    return value
 
 
 def number_error(data: bytes, what: str, root: str) -> ConfigError:
