@@ -7,6 +7,7 @@ two.
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from holdfast.runtime import steps
@@ -37,10 +38,12 @@ _PARTS = (
 )
 
 _JOINING = """\
-# How a process joins a container
+## How a process joins a container
 
-`holdfast exec` takes these steps; those under "Becoming the user" are the same as above.
+`holdfast exec` takes these steps, which have numbers of their own.
 """
+
+_WIDTH = 109
 
 
 def markdown() -> str:
@@ -52,16 +55,34 @@ def markdown() -> str:
         parts.extend(_entry(i, step) for i, step in enumerate(part, number))
         number += len(part)
     parts.append(_JOINING)
-    joining = [step for step in steps.JOIN if step not in steps.PROCESS]
-    parts.extend(_entry(i, step) for i, step in enumerate(joining, 1))
+    number = 1
+    for step in steps.JOIN:
+        if step is steps.PROCESS[0]:
+            parts.append(_item(number, ['The steps under "Becoming the user" above.']))
+        if step not in steps.PROCESS[1:]:
+            number += 1
+        if step not in steps.PROCESS:
+            parts.append(_entry(number - 1, step))
     return "\n".join(parts)
 
 
 def _entry(number: int, step: Step) -> str:
-    condition = "" if step.when is ALWAYS else f", {step.when.words}"
-    return (
-        f"{number}. **{step.name}** ({step.actor}{condition})\n   {step.why}\n   *Source: {step.source}*\n"
-    )
+    who = step.actor if step.when is ALWAYS else f"{step.actor}, {step.when.words}"
+    undone = " Undone if a later step fails." if step.undo else ""
+    return _item(number, [f"**{step.name}** ({who})", f"{step.why}{undone}", f"*Source: {step.source}*"])
+
+
+def _item(number: int, paragraphs: list[str]) -> str:
+    """Return an item of a numbered list: its paragraphs stand below the beginning of the first one."""
+    marker = f"{number}. "
+    indent = " " * len(marker)
+    filled = [
+        textwrap.fill(
+            text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+        for text in paragraphs
+    ]
+    return marker + "\n\n".join(filled).removeprefix(indent) + "\n"
 
 
 if __name__ == "__main__":
