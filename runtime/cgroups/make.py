@@ -154,9 +154,8 @@ def _fill_cpuset(x: Here, top: int, above: bytes, path: bytes) -> None:
 def _pass_on(x: Here, top: int, path: bytes, planned: PlannedPlace) -> None:
     """Have a cgroup of v2 pass controllers on to those below it: all together, else each that can be.
 
-    One that has processes can pass on only such as are for threads, and becomes a threaded one by that, no good
-    place for containers. So there, and there alone, no more is tried than is needed, and nothing more once that
-    fails.
+    One that has processes can pass on only such as are for threads, and becomes a threaded one by that, no
+    good place for containers. So there no more is tried than is needed, and nothing more once that fails.
     """
     offered = (tree.read(x, top, path + b"cgroup.controllers") or b"").decode().split()
     passed = (tree.read(x, top, path + b"cgroup.subtree_control") or b"").decode().split()

@@ -159,8 +159,11 @@ def test_processes_that_keep_forking_are_all_killed(
 
     def run() -> None:
         stop_self()
-        while not os.fork():
-            pass
+        for _ in range(8):
+            if not os.fork():
+                while not os.fork():
+                    pass
+                break
 
     with process(run) as pid, made("/" + name) as whole:
         group.enter(here, whole, pid)
@@ -173,6 +176,17 @@ def test_processes_that_keep_forking_are_all_killed(
         while kill.processes(here, cgroup):
             assert time.monotonic() < deadline
         monkeypatch.undo()
+
+
+def test_signal_reaches_those_that_turn_up_while_it_goes_round(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with process() as first, process() as late, made("/" + name) as cgroup:
+        lists = iter([{first}, {first}, {first, late}, {first, late}, {late}, set()])
+        monkeypatch.setattr(kill, "processes", lambda *_: next(lists))
+        kill.signal_all(here, cgroup, signal.SIGTERM)
+        monkeypatch.undo()
+        assert [signal.SIGTERM] * 2 == [end_of(pid) for pid in (first, late)]
 
 
 def test_process_that_left_the_cgroup_meanwhile_is_not_hit(
