@@ -35,7 +35,8 @@ MAY_IMPORT = {
 NEVER = frozenset(("pickle", "cPickle", "marshal", "shelve", "yaml", "ctypes.util", "logging.config"))
 NEVER_CALLED = frozenset(("eval", "exec", "compile", "__import__"))
 
-# The runtime meets the container's files. It opens them below a descriptor, and asks no library about names.
+# The runtime meets the container's files. It opens them below a descriptor, and asks no library about names;
+# what it was told of a path a moment ago (os.access) need not be so any more, and os.chmod follows links.
 NOT_IN_RUNTIME = frozenset(
     (
         "asyncio",
@@ -53,8 +54,12 @@ NOT_IN_RUNTIME = frozenset(
         "tempfile",
         "threading",
         "trio",
+        "os.access",
+        "os.chmod",
+        "os.chown",
         "os.initgroups",
         "os.getgrouplist",
+        "os.lchown",
         "os.popen",
         "os.system",
         "socket.create_connection",
@@ -270,6 +275,7 @@ def test_import_against_the_direction_is_found(package: str, source: str) -> Non
         ("runtime", "import os as o\no.path.join(a, b)"),
         ("runtime", "from os.path import join"),
         ("runtime", "from os import path"),
+        ("runtime", "import os\nos.access(a, b)"),
         ("runtime", "import pwd"),
         ("runtime", "import socket\nsocket.getaddrinfo('a', 1)"),
         ("runtime", "from socket import gethostbyname as g"),

@@ -36,6 +36,7 @@ STATX_MNT_ID = 0x1000
 
 UNCHANGED = -1
 """For fchownat: leave this id as it is."""
+_ID_MAX = 2**32 - 2
 
 
 def openat(directory: Arg, path: bytes, flags: int, mode: int = 0) -> Call:
@@ -165,6 +166,9 @@ def fchmod(fd: Arg, mode: int) -> Call:
 
 def fchownat(directory: Arg, path: bytes, uid: int, gid: int) -> Call:
     """Set the owner of a file, of a symbolic link itself. Source: chown(2)."""
+    for number in (uid, gid):
+        if not UNCHANGED <= number <= _ID_MAX:  # the kernel would look at its lower 32 bits
+            raise ValueError(f"owner {number} is out of range; allowed: 0 to {_ID_MAX}")
     flags = AT_SYMLINK_NOFOLLOW | (0 if path else AT_EMPTY_PATH)
     return Call(NUMBERS["fchownat"], "fchownat", (directory, cstring(path), uid, gid, flags), shown(path))
 
