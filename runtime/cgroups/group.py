@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from holdfast.runtime.sys.call import Executor
     from holdfast.runtime.sys.executor import Here
 
-__all__ = ["Cgroup", "Place", "birthplace", "enter", "enter_self", "limit", "make", "remove"]
-
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.001, 0.1
 _REMOVAL_TIMEOUT_S = 10.0
 _MASK = 0o022
@@ -81,17 +79,6 @@ def birthplace(cgroup: Cgroup | None, x: Here = here, *, beside: int = 0) -> Ite
         finally:
             if fd is not None:
                 x.do(files.close(fd))
-
-
-def enter(x: Here, cgroup: Cgroup, pid: int) -> None:
-    """Put a process into the cgroup of each hierarchy. Raises HoldfastError or CallFailed."""
-    for place in cgroup.places:
-        x.subject = f"put process {pid} into {place}"
-        with required(x, place) as fd:
-            # Of v2 alone it may be true, and it saves the wait for the whole machine.
-            if place.version != V2 or pid not in tree.processes(x, fd):
-                tree.write(x, fd, tree.PROCESSES, b"%d" % pid)
-    x.subject = ""
 
 
 def enter_self(x: Here, who: Executor, cgroup: Cgroup) -> None:

@@ -29,8 +29,8 @@ CGROUP2_SUPER_MAGIC = 0x63677270
 MAGIC = {1: CGROUP_SUPER_MAGIC, 2: CGROUP2_SUPER_MAGIC}
 """The type of the filesystem, as fstatfs tells it, by version."""
 
-PROCESSES = b"cgroup.procs"
-THREADS = b"cgroup.threads"
+_PROCESSES = b"cgroup.procs"
+_THREADS = b"cgroup.threads"
 
 _RESOLVE = (
     files.RESOLVE_BENEATH | files.RESOLVE_NO_XDEV | files.RESOLVE_NO_SYMLINKS | files.RESOLVE_NO_MAGICLINKS
@@ -174,9 +174,9 @@ def remove_empty(x: Here, directory: int, name: bytes) -> bool:
 def processes(x: Here, directory: int) -> list[int]:
     """Return the processes in a cgroup itself, without those of pid namespaces that we don't see."""
     try:
-        content = read(x, directory, PROCESSES)
+        content = read(x, directory, _PROCESSES)
     except CallFailed as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        content = read(x, directory, THREADS)  # a threaded cgroup knows no processes
+        content = read(x, directory, _THREADS)  # a threaded cgroup knows no processes
     return [pid for pid in map(int, (content or b"").split()) if pid]

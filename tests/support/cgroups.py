@@ -69,6 +69,12 @@ def made(path: str, resources: dict[str, Any] | None = None) -> Iterator[Cgroup]
         group.remove(here, cgroup)
 
 
+def enter(cgroup: Cgroup, pid: int) -> None:
+    """Put a process into the cgroup of each hierarchy."""
+    for place in cgroup.places:
+        (directory(place) / "cgroup.procs").write_text(str(pid))
+
+
 def directory(place: Place) -> Path:
     """Return where a cgroup is."""
     return Path(place.mount, place.path)
@@ -130,7 +136,7 @@ def run_in(cgroup: Cgroup, work: Callable[[], int]) -> Finished:
             os._exit(code)
     os.close(waits)
     try:
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
     finally:
         os.close(goes)
         _, status, usage = os.wait4(pid, 0)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from support.cgroups import HOST, directory, let_go, made, process, stop_self
+from support.cgroups import HOST, directory, enter, let_go, made, process, stop_self
 
 from holdfast.protocol.errors import HoldfastError
-from holdfast.runtime.cgroups import freezer, group, tree
+from holdfast.runtime.cgroups import freezer, tree
 from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.cgroups.place import Cgroup, Place
 from holdfast.runtime.sys.executor import here
@@ -72,7 +72,7 @@ def stands_still(path: Path) -> bool:
 def test_paused_process_stands_still_until_it_is_resumed(name: str, version: int, tmp_path: Path) -> None:
     output = tmp_path / "output"
     with made("/" + name) as whole, counting(output) as pid:
-        group.enter(here, whole, pid)
+        enter(whole, pid)
         cgroup = of_version(whole, version)
         assert goes_on(output)
         assert not freezer.is_frozen(here, cgroup)
@@ -115,7 +115,7 @@ def test_all_of_many_processes_are_frozen(name: str, version: int) -> None:
             pass
 
     with process(fork_some) as pid, made("/" + name) as whole:
-        group.enter(here, whole, pid)
+        enter(whole, pid)
         cgroup = of_version(whole, version)
         let_go(pid)
         freezer.pause(here, cgroup)
@@ -140,7 +140,7 @@ def test_process_that_does_not_stop_is_told_and_the_others_run_on(
     read = tree.read
     monkeypatch.setattr(tree, "read", lambda x, fd, file: said.get(file) or read(x, fd, file))
     with process() as pid, made_untampered(name, monkeypatch) as whole:
-        group.enter(here, whole, pid)
+        enter(whole, pid)
         cgroup = of_version(whole, version)
         with pytest.raises(HoldfastError, match=f'^freeze cgroup "{name}" in ".*": not frozen after 0 s$'):
             freezer.pause(here, cgroup)

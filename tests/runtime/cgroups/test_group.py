@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, directories, directory, let_go, made, plan, process, run_in, stop_self
+from support.cgroups import (
+    HOST,
+    directories,
+    directory,
+    enter,
+    let_go,
+    made,
+    plan,
+    process,
+    run_in,
+    stop_self,
+)
 from support.inits import new_init
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.cgroups import freezer, group, kill, oom, stats, tree
-from holdfast.runtime.cgroups.detect import UNIFIED, V2
+from holdfast.runtime.cgroups.detect import V2
 from holdfast.runtime.cgroups.place import Cgroup
 from holdfast.runtime.cgroups.plan import CgroupPlan, DeviceProgram, PlannedPlace
 from holdfast.runtime.puppet import puppet
@@ -27,20 +38,11 @@ from holdfast.runtime.sys.executor import Here, here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.runtime.sys.call import Call
 
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
 HAS_CPUSET = any(HOST.holder("cpuset", version) for version in (1, V2))
-
-
-def memberships(pid: int) -> set[str]:
-    """Return the cgroup's path in each hierarchy that counts."""
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    if HOST.mode == UNIFIED:
-        lines = [line for line in lines if line.startswith("0:")]
-    return {line.split(":", 2)[2] for line in lines}
 
 
 def read(cgroup: Cgroup, controller: str, old: str, new: str) -> str:
@@ -53,28 +55,6 @@ def read(cgroup: Cgroup, controller: str, old: str, new: str) -> str:
 # Entering
 
 
-def test_process_is_put_into_each_hierarchy(name: str) -> None:
-    with process() as pid, made("/" + name) as cgroup:
-        group.enter(here, cgroup, pid)
-        assert {"/" + name} == memberships(pid)
-        assert {pid} == kill.processes(here, cgroup)
-
-
-def test_process_that_is_in_v2_already_is_not_put_there_again(name: str) -> None:
-    writes: list[str] = []
-
-    def observe(call: Call, _: int | None) -> None:
-        if call.name == "write":
-            writes.append(call.about)
-
-    x = Here()
-    x.observe = observe
-    with process() as pid, made("/" + name) as cgroup:
-        group.enter(here, cgroup, pid)
-        group.enter(x, cgroup, pid)
-        assert len([place for place in cgroup.places if place.version != V2]) == len(writes)
-
-
 def test_process_puts_itself_into_the_hierarchies_of_v1(name: str) -> None:
     with made("/" + name) as cgroup, new_init() as init:
         group.enter_self(here, init.x, cgroup)
@@ -83,15 +63,25 @@ def test_process_puts_itself_into_the_hierarchies_of_v1(name: str) -> None:
 
 
 def test_process_that_may_not_enter_is_told_with_the_cgroup(name: str) -> None:
-    with made("/" + name) as cgroup:
-        pid = os.fork()
-        if not pid:
-            os._exit(0)
-        os.waitpid(pid, 0)
+    """A v1 cpuset without a memory node takes nobody."""
+    with made("/" + name) as cgroup, new_init() as init:
+        place = cgroup.holder("cpuset")
+        if place is None or place.version == V2:
+            group.enter_self(here, init.x, cgroup)  # nothing to enter
+            return
+        (directory(place) / "cpuset.mems").write_text("\n")
         with pytest.raises(
-            CallFailed, match=f'^put process {pid} into cgroup "{name}" in ".*": No such process$'
+            CallFailed, match=f'^enter cgroup "{name}" in ".*/cpuset": No space left on device$'
         ):
-            group.enter(here, cgroup, pid)
+            group.enter_self(here, init.x, cgroup)
+
+
+def test_cgroup_that_is_gone_is_told_to_whoever_wants_to_enter_it(name: str) -> None:
+    with made("/" + name) as cgroup:
+        pass
+    if any(place.version != V2 for place in cgroup.places):
+        with new_init() as init, pytest.raises(HoldfastError, match=f'^cgroup "{name}" in ".*": is gone$'):
+            group.enter_self(here, init.x, cgroup)
 
 
 def test_process_is_born_in_the_cgroup_of_v2(name: str) -> None:
@@ -394,7 +384,7 @@ def test_removal_of_very_deep_cgroups_takes_few_descriptors(name: str) -> None:
 def test_removal_of_a_frozen_container_does_not_wait_for_ever(name: str, way: str) -> None:
     """S66: on v1 the frozen do not die before they are thawed; also if somebody else froze them."""
     with process() as pid, made("/" + name) as cgroup:
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
         old = cgroup.holder("freezer")
         if way == "ours" or old is None:
             freezer.pause(here, cgroup)
@@ -433,7 +423,7 @@ def test_removal_says_what_is_still_in_use(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(kill, "kill_all", lambda *_: None)
     monkeypatch.setattr(group, "_REMOVAL_TIMEOUT_S", 0.05)
     with process() as pid, made("/" + name) as cgroup:
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
         with pytest.raises(HoldfastError, match=f'^remove cgroup "{name}" in ".*": still in use after 0 s$'):
             group.remove(here, cgroup)
         monkeypatch.undo()
@@ -441,7 +431,7 @@ def test_removal_says_what_is_still_in_use(name: str, monkeypatch: pytest.Monkey
 
 def test_fork_bomb_is_removed(name: str) -> None:
     with process(forks_later) as pid, made("/" + name, {"pids": {"limit": 100}}) as cgroup:
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
         let_go(pid)
         deadline = time.monotonic() + 20
         while (stats.read_stats(here, cgroup).processes or 0) < 50:

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, directory, let_go, made, process, stop_self
+from support.cgroups import HOST, directory, enter, let_go, made, process, stop_self
 
-from holdfast.runtime.cgroups import freezer, group, kill, tree
+from holdfast.runtime.cgroups import freezer, kill, tree
 from holdfast.runtime.cgroups.place import Cgroup
 from holdfast.runtime.sys.executor import Here, here
 
@@ -53,7 +53,7 @@ def three(name: str) -> Iterator[tuple[Cgroup, list[int]]]:
     with made("/" + name) as cgroup, ExitStack() as stack:
         pids = [stack.enter_context(process()) for _ in range(3)]
         for pid in pids:
-            group.enter(here, cgroup, pid)
+            enter(cgroup, pid)
         for place in cgroup.places:
             if "cpuset" not in place.controllers:
                 below = directory(place) / "below"
@@ -125,7 +125,7 @@ def test_frozen_process_gets_a_signal_that_it_handles_when_it_is_resumed(name: s
         deadline = time.monotonic() + 5
         while not ready.exists():
             assert time.monotonic() < deadline
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
         freezer.pause(here, cgroup)
         kill.signal_all(here, cgroup, signal.SIGTERM)
         assert freezer.is_frozen(here, cgroup)
@@ -166,7 +166,7 @@ def test_processes_that_keep_forking_are_all_killed(
                 break
 
     with process(run) as pid, made("/" + name) as whole:
-        group.enter(here, whole, pid)
+        enter(whole, pid)
         cgroup = way(whole, monkeypatch)
         let_go(pid)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -194,7 +194,7 @@ def test_process_that_left_the_cgroup_meanwhile_is_not_hit(
 ) -> None:
     """S43: its id was on the first list; between that and the signal it may even be another process's id."""
     with made("/" + name) as cgroup, process() as inside, process() as outside:
-        group.enter(here, cgroup, inside)
+        enter(cgroup, inside)
         lists = iter([{inside, outside}, {inside}, {inside}])
         monkeypatch.setattr(kill, "processes", lambda *_: next(lists))
         kill.signal_all(here, cgroup, signal.SIGTERM)

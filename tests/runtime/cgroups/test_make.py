@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, directories, directory, made, plan, process
+from support.cgroups import HOST, directories, directory, enter, made, plan, process
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.cgroups import freezer, group, tree
@@ -80,7 +80,7 @@ def test_empty_cgroup_that_is_there_is_used_and_stays(name: str) -> None:
 @root
 def test_cgroup_with_a_process_in_it_is_refused_even_if_it_is_below(name: str) -> None:
     with process() as pid, made(f"/{name}/a") as inner:
-        group.enter(here, inner, pid)
+        enter(inner, pid)
         with pytest.raises(
             HoldfastError, match=rf'make cgroup "{name}" in .*: container\'s cgroup is not empty: 1 p'
         ):
@@ -382,6 +382,6 @@ def test_hierarchy_with_its_own_name_is_joined_too(name: str) -> None:
     named = [one for one in HOST.hierarchies if one.name]
     assert HOST.mode == UNIFIED or all(isinstance(one, Hierarchy) for one in named)
     with process() as pid, made("/" + name) as cgroup:
-        group.enter(here, cgroup, pid)
+        enter(cgroup, pid)
         for one in named:
             assert f"{pid}\n" == Path(one.mount, name, "cgroup.procs").read_text()

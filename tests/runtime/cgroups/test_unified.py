@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.cgroups import HOST, config, directory, made, plan, process, run_in
+from support.cgroups import HOST, config, directory, enter, made, plan, process, run_in
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.cgroups import group, kill
@@ -96,7 +96,7 @@ def test_cgroup_with_processes_passes_nothing_on_and_is_not_made_a_threaded_one_
     name: str,
 ) -> None:
     with process() as pid, made("/" + name) as outer:
-        group.enter(here, outer, pid)
+        enter(outer, pid)
         top = directory(outer.places[0])
         resources = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 5}}
         with pytest.raises(
@@ -112,13 +112,13 @@ def test_cgroup_with_processes_passes_nothing_on_and_is_not_made_a_threaded_one_
 
 def test_cgroup_with_processes_passes_on_what_is_for_threads_if_it_is_needed(name: str) -> None:
     with process() as pid, made("/" + name) as outer:
-        group.enter(here, outer, pid)
+        enter(outer, pid)
         with made(f"/{name}/a", {"pids": {"limit": 5}}) as inner:
             leaf = directory(inner.places[0])
             assert ("threaded", "5") == (read(leaf, "cgroup.type"), read(leaf, "pids.max"))
             assert 0 == run_in(inner, lambda: 0).code
             with process() as inside:
-                group.enter(here, inner, inside)
+                enter(inner, inside)
                 assert inside in kill.processes(here, inner)
                 group.remove(here, inner)
                 assert not leaf.exists()
