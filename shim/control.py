@@ -1,26 +1,24 @@
 """The control socket: questions and requests about one container, from whoever is the same user.
 
-Source: protocol/control.py has the messages; unix(7) SO_PEERCRED.
+Source: protocol/control.py has the messages.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from holdfast.protocol import control
+from holdfast.shim import serving
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator
 
     from holdfast.shim.diagnostics import Diagnostics
 
 CONNECTIONS_MAX = 256
-_UCRED = struct.Struct("=3i")
 
 
 class Held(Protocol):
@@ -30,7 +28,7 @@ class Held(Protocol):
         """Wait for the process to end."""
 
     def status(self) -> control.Event:
-        """Return what is known now."""
+        """Return what is known now. Raises OSError if that is nothing yet."""
 
     def resize(self, height: int, width: int) -> None:
         """Give the terminal a size. Raises OSError if there is none."""
@@ -42,32 +40,32 @@ class Held(Protocol):
 class ControlServer:
     """Answers requests."""
 
-    def __init__(self, held: Held, diagnostics: Diagnostics) -> None:
+    def __init__(self, nursery: trio.Nursery, held: Held, diagnostics: Diagnostics) -> None:
         """Answer for this one."""
+        self._nursery = nursery
         self._held = held
         self._diagnostics = diagnostics
         self._connections = 0
 
     async def listen(self, listener: socket.socket) -> None:
         """Take connections as they come."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                await trio.lowlevel.wait_readable(listener)
-                try:
-                    sock, _ = listener.accept()
-                except (BlockingIOError, ConnectionAbortedError):
-                    continue
-                if self._connections >= CONNECTIONS_MAX or not _is_ours(sock):
-                    sock.close()
-                else:
-                    nursery.start_soon(self._serve, trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
+        await serving.accept_all(listener, self._take, self._diagnostics)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    def _take(self, sock: socket.socket) -> None:
+        if self._connections >= CONNECTIONS_MAX:
+            sock.close()
+            return
         self._connections += 1
+        self._nursery.start_soon(self._serve, sock)
+
+    async def _serve(self, sock: socket.socket) -> None:
         try:
-            async with stream:
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(sock)) as stream:
                 async for line in _lines(stream):
-                    await stream.send_all(control.encode(await self._answer(line)))
+                    reply = await self._answer(line, sock)
+                    if reply is None:
+                        return
+                    await stream.send_all(control.encode(reply))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         except Exception as error:  # noqa: BLE001  # a mistake over one request must not cost the container
@@ -75,12 +73,12 @@ class ControlServer:
         finally:
             self._connections -= 1
 
-    async def _answer(self, line: bytes) -> control.Event:
+    async def _answer(self, line: bytes, sock: socket.socket) -> control.Event | None:
+        """Carry out a request. Returns the reply; None if nobody waits for it any more."""
         try:
-            request = control.decode_request(line)
-            match request:
+            match control.decode_request(line):
                 case control.Wait():
-                    return await self._held.ended()
+                    return await self._ended(sock)
                 case control.Status():
                     return self._held.status()
                 case control.Resize(height, width):
@@ -91,21 +89,29 @@ class ControlServer:
             return control.Refused(error=str(error))
         return control.Done()
 
+    async def _ended(self, sock: socket.socket) -> control.Exited | None:
+        """Wait for the end of the process, or of the one who asks."""
+        exited: control.Exited | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                nonlocal exited
+                exited = await self._held.ended()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            await serving.hung_up(sock)
+            nursery.cancel_scope.cancel()
+        return exited
+
 
 async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
     """Yield the lines of a connection, until it ends or one is too long."""
     waiting = b""
     while len(waiting) <= control.LINE_MAX:
-        *lines, waiting = waiting.split(b"\n")
-        for line in lines:
-            yield line
         received = await stream.receive_some(control.LINE_MAX)
         if not received:
             return
-        waiting += received
-
-
-def _is_ours(sock: socket.socket) -> bool:
-    """Whether the other side runs as our user, or as root."""
-    _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return uid in (0, os.geteuid())
+        *lines, waiting = (waiting + received).split(b"\n")
+        for line in lines:
+            yield line

@@ -1,8 +1,8 @@
-"""The shim's own diagnostics: what it did and what went wrong, never what the container wrote.
+"""The shim's own diagnostics: what went wrong, never what the container wrote.
 
-Events are a noun and what happened to it (`init.exited`), with facts as keys. They go to a file, one JSON
-object a line; structlog is imported at the first one, since a shim that has nothing to say should not pay
-for it.
+Events are a noun and what happened to it (`log.stuck`), with facts as keys. They go to a file, one JSON
+object a line. structlog is imported at the first one, and there is none while all goes well: a shim that
+has nothing to say should not pay for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import structlog
 
 LOG_FILE = b"shim.log"
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_MODE = 0o600
 
 
 class Diagnostics:
@@ -24,10 +26,6 @@ class Diagnostics:
         self._directory = directory
         self._id = container_id
         self._logger: structlog.BoundLogger | None = None
-
-    def info(self, event: str, **facts: object) -> None:
-        """Tell a change of state."""
-        self._tell("info", event, facts)
 
     def warning(self, event: str, **facts: object) -> None:
         """Tell that we went on with less."""
@@ -41,24 +39,24 @@ class Diagnostics:
         if self._directory is None:
             return
         try:
-            getattr(self._open(), level)(event, **facts)
-        except OSError:  # a full disk must not end the shim
-            return
+            if self._logger is None:
+                self._logger = self._open(self._directory)
+            getattr(self._logger, level)(event, **facts)
+        except Exception:  # noqa: BLE001, S110  # whatever keeps us from telling must not end the shim
+            pass
 
-    def _open(self) -> structlog.BoundLogger:
-        if self._logger is None:
-            import structlog  # noqa: PLC0415  # see above
+    def _open(self, directory: bytes) -> structlog.BoundLogger:
+        import structlog  # noqa: PLC0415  # see above
 
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            fd = os.open((self._directory or b"") + b"/" + LOG_FILE, flags, 0o600)
-            self._logger = structlog.wrap_logger(
-                structlog.WriteLogger(os.fdopen(fd, "w")),
-                processors=[
-                    structlog.processors.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso", utc=True),
-                    structlog.processors.format_exc_info,
-                    structlog.processors.JSONRenderer(),
-                ],
-                wrapper_class=structlog.BoundLogger,
-            ).bind(id=self._id, pid=os.getpid())
-        return self._logger
+        file = os.fdopen(os.open(directory + b"/" + LOG_FILE, _FLAGS, _MODE), "w")
+        logger: structlog.BoundLogger = structlog.wrap_logger(
+            structlog.WriteLogger(file),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            wrapper_class=structlog.BoundLogger,
+        ).bind(id=self._id, pid=os.getpid())
+        return logger

@@ -36,6 +36,8 @@ class ShimOrder(msgspec.Struct, frozen=True, kw_only=True):
     logs: tuple[LogOrder, ...] = ()
     remove: Places | None = None
     """The store to remove the container from when it has ended (--rm); None: it is kept."""
+    timeout_s: float | None = None
+    """How long the process may run before it is killed; None: as long as it likes."""
     pid_file: bytes | None = None
     first_client_fd: int | None = None
     """An attach client that is there before anything runs, and that the container waits for."""

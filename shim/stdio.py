@@ -3,8 +3,12 @@
 Of a pipe the shim holds the end that the program does not have. A terminal is made by the runtime, in the
 container; our end of it (ptm) arrives over a socket once it exists.
 
-A pipe holds 64 KiB unless told otherwise; a larger one lets a program write on while the shim is busy, and
-lets the shim read more at a time. The pages are only taken when they are filled.
+A pipe holds 64 KiB unless told otherwise; a larger one lets a program write on while the shim is busy,
+and lets the shim read more at a time. The pages are only taken when they are filled. A user whose pipes
+hold much already gets smaller ones (pipe-user-pages-soft); they do as well.
+
+A program opens /dev/stdout by name as whoever it is by then, and a pipe has a mode like any file. So
+everybody may: nobody has a name for it but those whose descriptor it is.
 
 Sources: pipe(7); fcntl(2) F_SETPIPE_SZ; pty(7).
 """
@@ -19,6 +23,7 @@ import termios
 from contextlib import suppress
 
 PIPE_BYTES = 1 << 20
+_PIPE_MODE = 0o666
 
 
 class Streams:
@@ -79,7 +84,8 @@ def open_streams(*, terminal: bool, stdin: bool) -> Streams:
 def _pipe() -> tuple[int, int]:
     """Make a pipe, large if this user may have a large one."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    with suppress(PermissionError):  # the user's pipes hold too much already; a small one does as well
+    os.fchmod(writing, _PIPE_MODE)
+    with suppress(PermissionError):
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return reading, writing
 

@@ -10,36 +10,24 @@ from holdfast.shim.log.k8s_file import K8sFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast.shim.log.sink import Sink
     from holdfast.shim.order import LogOrder
 
 
 class Log(Protocol):
-    """Where the container's output goes.
+    """Where the container's output goes. A full disk is no error: what can't be written waits."""
 
-    Nothing here raises for a full disk: what can't be written waits.
-    """
-
-    @property
-    def waits(self) -> bool:
-        """Whether something could not be written yet."""
+    sink: Sink
+    """What its records are written to."""
 
     def write(self, stream: str, chunk: bytes) -> None:
         """Take what was written to `stdout` or `stderr`."""
 
-    def flush(self, stream: str) -> bool:
-        """Write the beginning of a line, if one waits for its end. Returns whether one did."""
+    def has_rest(self, stream: str) -> bool:
+        """Return whether the beginning of a line waits for its end."""
 
-    def retry(self) -> bool:
-        """Try to write what could not be written. Returns whether something still waits."""
-
-    def reopen(self) -> None:
-        """Open the file anew, under its name. Raises OSError; the old one stays in use then."""
-
-    def sync(self) -> None:
-        """Return when all is on disk; called in a thread. Raises OSError."""
-
-    def close(self) -> None:
-        """Close it."""
+    def flush(self, stream: str) -> None:
+        """Write the beginning of a line, if one waits for its end."""
 
 
 DRIVERS: dict[str, Callable[[LogOrder], Log] | None] = {

@@ -22,41 +22,23 @@ class K8sFile:
         """Open the file. Raises OSError."""
         self._clock = Clock()
         self._encoders = {stream: Encoder(stream) for stream in ("stdout", "stderr")}
-        self._sink = Sink(order.path, order.limit_bytes, self._gap)
-
-    @property
-    def waits(self) -> bool:
-        """Whether something waits for room on the disk."""
-        return self._sink.waits
+        self.sink = Sink(order.path, order.limit_bytes, self._gap)
 
     def write(self, stream: str, chunk: bytes) -> None:
         """Write the records that the chunk completes."""
         records = self._encoders[stream].encode(chunk, self._clock.stamp())
         if records:
-            self._sink.write(records)
+            self.sink.write(records)
 
-    def flush(self, stream: str) -> bool:
+    def has_rest(self, stream: str) -> bool:
+        """Return whether the beginning of a line waits for its end."""
+        return self._encoders[stream].has_rest
+
+    def flush(self, stream: str) -> None:
         """Write the beginning of a line as a piece of one."""
         records = self._encoders[stream].flush(self._clock.stamp())
         if records:
-            self._sink.write(records)
-        return bool(records)
-
-    def retry(self) -> bool:
-        """Write what waits."""
-        return self._sink.retry()
-
-    def reopen(self) -> None:
-        """Open the file anew."""
-        self._sink.reopen()
-
-    def sync(self) -> None:
-        """Bring it to disk."""
-        self._sink.sync()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._sink.close()
+            self.sink.write(records)
 
     def _gap(self, lost_bytes: int, reason: str) -> bytes:
         """Return a record that stands where output is missing."""

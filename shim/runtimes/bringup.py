@@ -9,17 +9,21 @@ protocol/control.py.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.protocol import control, errors, exitcode
+from holdfast.shim.detach import RELAYED, tie_to_shim
 
 if TYPE_CHECKING:
     from holdfast.shim.order import ShimOrder
     from holdfast.shim.runtimes.interface import Runtime
     from holdfast.shim.stdio import Streams
+
+
+class _StoppedBySignal(BaseException):
+    """Raised wherever the runtime happens to be; no handler of errors may take it for one of its own."""
 
 
 class BringingUp(NamedTuple):
@@ -29,18 +33,20 @@ class BringingUp(NamedTuple):
     result_fd: int
 
 
-def fork_runtime(runtime: Runtime, order: ShimOrder, streams: Streams) -> BringingUp:
+def fork_runtime(runtime: Runtime, order: ShimOrder, streams: Streams, oom_score: bytes) -> BringingUp:
     """Fork a process that brings the container up; close the program's side of the streams here.
 
-    Raises OSError.
+    oom_score: what `detach` returned. Raises OSError.
     """
     result_fd, writing = os.pipe2(os.O_CLOEXEC)
+    shim_pid = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(result_fd)
             streams.keep_programs()
-            os.write(writing, control.encode(_bring_up(runtime, order, streams)))
+            result = _bring_up(runtime, order, streams, shim_pid, oom_score)
+            os.write(writing, control.encode(result))
         finally:
             os._exit(0)
     os.close(writing)
@@ -48,20 +54,29 @@ def fork_runtime(runtime: Runtime, order: ShimOrder, streams: Streams) -> Bringi
     return BringingUp(pid, result_fd)
 
 
-def _bring_up(runtime: Runtime, order: ShimOrder, streams: Streams) -> control.Event:
-    signal.signal(signal.SIGTERM, _stop)  # so that what has been made is taken away again
+def _bring_up(
+    runtime: Runtime, order: ShimOrder, streams: Streams, shim_pid: int, oom_score: bytes
+) -> control.Event:
     for fd in (order.first_client_fd, order.report_fd):
         if fd is not None:
             os.close(fd)
     console_fd = streams.programs_console.fileno() if streams.programs_console else None
+    pid = 0
     try:
-        return control.Started(pid=runtime.bring_up(streams.programs, console_fd))
+        for number in RELAYED:
+            signal.signal(number, _stop)
+        tie_to_shim(shim_pid, oom_score)
+        pid = runtime.bring_up(streams.programs, console_fd)
     except (errors.HoldfastError, OSError) as error:
         return control.Failed(error=str(error), exit_code=exit_code_of(error))
+    except _StoppedBySignal as stopped:
+        if not pid:  # else it has come too late to stop anything
+            return control.Failed(error=str(stopped), exit_code=exitcode.FAILED)
     except Exception as error:  # noqa: BLE001  # a mistake of ours; the caller must hear of it all the same
         return control.Failed(
             error=f"internal error: {type(error).__name__}: {error}", exit_code=exitcode.FAILED
         )
+    return control.Started(pid=pid)
 
 
 def exit_code_of(error: Exception) -> int:
@@ -76,5 +91,7 @@ def exit_code_of(error: Exception) -> int:
     return exitcode.FAILED
 
 
-def _stop(_number: int, _frame: object) -> None:
-    raise OSError(errno.EINTR, "bring the container up: stopped by a signal")
+def _stop(number: int, _frame: object) -> None:
+    for each in RELAYED:
+        signal.signal(each, signal.SIG_IGN)  # so that nothing stops the taking away
+    raise _StoppedBySignal(f"bring the container up: stopped by {signal.Signals(number).name}")

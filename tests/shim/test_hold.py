@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.held import Held, hold, receive_all
+from support.held import Held, end_watchdog, hold, receive_all
 
 from holdfast.protocol import attach, control
 from holdfast.shim.attach import QUEUE_BYTES_MAX
@@ -215,6 +215,7 @@ def test_shim_survives_its_launchers_process_group(monkeypatch: pytest.MonkeyPat
     The program runs on, and can be attached to.
     """
     reading, writing = os.pipe()
+    end_watchdog()
     launcher = os.fork()
     if launcher == 0:
         os.setpgid(0, 0)
