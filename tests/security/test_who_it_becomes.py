@@ -22,12 +22,13 @@ from holdfast.runtime import create as creating
 from holdfast.runtime import plan
 from holdfast.runtime.setup import parking
 from holdfast.runtime.steps import SETUP
-from holdfast.runtime.sys import process
+from holdfast.runtime.sys import files, process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.containers import Box, Containers
+    from support.holdfast import Holdfast
 
 pytestmark = pytest.mark.root
 
@@ -132,6 +133,12 @@ class TestInheritable:
         held = {"inheritable": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}
         assert {mask(["CAP_CHOWN"])} == self.gains(containers, held)
 
+    def test_none_is_inheritable_by_the_commands_own_configuration(self, hf: Holdfast) -> None:
+        show = ("sh", "-c", "grep -E '^Cap(Inh|Amb)' /proc/self/status")
+        hf.ok("run", "-d", "--name", "x", "--cap-add", "NET_RAW", "--", "sleep", "1000")
+        for words in (["exec", "x"], ["exec", "-u", "1000", "x"], ["run", "--rm", "--cap-add", "ALL", "--"]):
+            assert {NONE} == set(lines(hf.ok(*words, *show)).values())
+
 
 class TestIds:
     """S30: a number that means "leave it", or is cut to nothing, on its way to the kernel."""
@@ -171,6 +178,7 @@ class TestIds:
             monkeypatch.setattr(plan, "check", lambda _: ())
         if not wrapper:
             monkeypatch.setattr(process, "_checked_id", lambda _, number: number)
+            monkeypatch.setattr(files, "_ID_MAX", 2**64)
         if not look:
             steps = tuple(step for step in SETUP if step.do is not parking.check_identity)
             monkeypatch.setattr(creating, "SETUP", steps)
