@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.bundle import busybox_rootfs
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "ociVersion": "1.0.2",
     "root": {"path": "rootfs"},
     "process": {"cwd": "/", "args": ["/bin/sh", "-c", "exit 5"], "user": {"uid": 0, "gid": 0}},

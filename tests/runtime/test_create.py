@@ -207,7 +207,7 @@ def _terminal(config: dict[str, Any]) -> None:
     config["process"]["terminal"] = True
 
 
-MISTAKES = {
+MISTAKES: dict[Callable[[dict[str, Any]], None], list[str]] = {
     _rootfs_missing: ["No such file or directory", "missing"],
     _rootfs_a_file: ["root.path: ", "is not a directory"],
     _command_missing: ['exec: "no-such-program": executable file not found in $PATH'],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.runtime import document, steps
+from holdfast.runtime.step import PARENT
 
 if TYPE_CHECKING:
     from holdfast.runtime.step import Step
@@ -71,4 +72,4 @@ def test_step_without_its_reason_is_another_page(monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_undone_is_undone_by_the_one_who_began_it() -> None:
     """Only the parent can undo: init may be gone by then."""
-    assert {steps.PARENT} == {step.actor for step in ALL if step.undo}
+    assert {PARENT} == {step.actor for step in ALL if step.undo}

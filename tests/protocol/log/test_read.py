@@ -34,9 +34,15 @@ def test_parse_line_of_a_torn_one_is_none() -> None:
         assert parse_line(torn) is None
 
 
+def parsed(text: bytes) -> Entry:
+    entry = parse_line(text)
+    assert entry is not None
+    return entry
+
+
 def test_joiner_puts_partial_lines_together_and_keeps_streams_apart() -> None:
     entries = [
-        parse_line(text)
+        parsed(text)
         for text in (line(b"a", b"P"), line(b"b"), line(b"e", stream=b"stderr"), line(b"c", b"P"))
     ]
     assert [(b"stdout", b"ab\n"), (b"stderr", b"e\n"), (b"stdout", b"c")] == Joiner(with_time=False).join(
@@ -46,10 +52,8 @@ def test_joiner_puts_partial_lines_together_and_keeps_streams_apart() -> None:
 
 def test_joiner_puts_the_time_where_lines_begin_also_across_calls() -> None:
     joiner = Joiner(with_time=True)
-    assert [(b"stdout", TIME + b" a")] == joiner.join([parse_line(line(b"a", b"P"))])
-    assert [(b"stdout", b"b\n" + TIME + b" c\n")] == joiner.join(
-        [parse_line(line(b"b")), parse_line(line(b"c"))]
-    )
+    assert [(b"stdout", TIME + b" a")] == joiner.join([parsed(line(b"a", b"P"))])
+    assert [(b"stdout", b"b\n" + TIME + b" c\n")] == joiner.join([parsed(line(b"b")), parsed(line(b"c"))])
 
 
 def test_tail_counts_lines_of_the_container_not_of_the_log() -> None:
@@ -68,6 +72,6 @@ def test_tail_of_full_lines_is_the_last_of_them(contents: list[bytes], wanted: i
 
 
 @given(st.binary())
-def test_parse_line_of_anything_gives_an_entry_or_none(text: str) -> None:
+def test_parse_line_of_anything_gives_an_entry_or_none(text: bytes) -> None:
     entry = parse_line(text)
     assert entry is None or entry.content in text

@@ -18,6 +18,7 @@ from holdfast.runtime.commands.delete import delete
 from holdfast.runtime.container import container_ids, open_container
 from holdfast.runtime.create import create
 from holdfast.runtime.setup import filetree
+from holdfast.runtime.steps import SETUP
 
 if TYPE_CHECKING:
     from support.containers import Containers
@@ -184,7 +185,7 @@ def _replace_step(monkeypatch: pytest.MonkeyPatch, action: object) -> None:
         "SETUP",
         tuple(
             step._replace(do=action) if step.do is filetree.mount_all else step  # type: ignore[arg-type]
-            for step in creating.SETUP
+            for step in SETUP
         ),
     )
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
-def limits_of(**wishes: int) -> Resources:
+def limits_of(**wishes: Any) -> Resources:  # noqa: ANN401  # any wish
     return resources(Wishes(operands=[], **wishes), ())
 
 

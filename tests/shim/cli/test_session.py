@@ -34,6 +34,9 @@ class Shim:
         self.news, their_news = socket.socketpair()
         self.told, telling = os.pipe()
 
+        def tell(line: bytes) -> None:
+            os.write(telling, line)
+
         def call() -> int:
             self.client.close()
             self.news.close()
@@ -42,8 +45,8 @@ class Shim:
                     stdin=stdin,
                     terminal=terminal,
                     detach_keys=keys,
-                    signals=(lambda number: os.write(telling, b"signal %d\n" % number)) if proxy else None,
-                    resize=lambda rows, columns: os.write(telling, b"size %d %d\n" % (rows, columns)),
+                    signals=(lambda number: tell(b"signal %d\n" % number)) if proxy else None,
+                    resize=lambda rows, columns: tell(b"size %d %d\n" % (rows, columns)),
                 )
             )
 
@@ -59,7 +62,7 @@ class Shim:
                         theirs, their_news.fileno(), on_news, lambda: os._exit(OUTPUT_GONE)
                     )
             except Ended as ended:
-                return 128 + ended.args[0]
+                return 128 + int(ended.args[0])
             return 0 if stayed else LEFT
 
         self.caller = Caller(call, terminal=terminal)
@@ -147,7 +150,12 @@ def test_output_is_read_while_input_waits_for_room(shim: MakeShim) -> None:
 def test_much_output_loses_nothing(shim: MakeShim) -> None:
     held = shim()
     content = b"".join(b"%d\n" % number for number in range(200_000))
-    writing = threading.Thread(target=lambda: (held.write(content), held.end()))
+
+    def write_all() -> None:
+        held.write(content)
+        held.end()
+
+    writing = threading.Thread(target=write_all)
     writing.start()
     assert content == read_rest(held.caller.stdout)
     writing.join()

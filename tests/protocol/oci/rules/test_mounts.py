@@ -24,7 +24,7 @@ def of_mount(*, userns: bool = False, **mount: Any) -> list[str]:  # noqa: ANN40
     return problems(changes | {"linux": WITH_USERNS} if userns else changes)
 
 
-BIND = {"type": "none", "source": "/srv", "options": ["rbind", "rprivate", "ro"]}
+BIND: dict[str, Any] = {"type": "none", "source": "/srv", "options": ["rbind", "rprivate", "ro"]}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_bind_mount_needs_a_source_and_takes_no_data() -> None:
 
 
 def test_an_idmapped_mount_needs_both_mappings_or_a_user_namespace() -> None:
-    bind = {"type": "none", "source": "/srv"}
+    bind: dict[str, Any] = {"type": "none", "source": "/srv"}
     no_mapping = (
         'mounts[0].options: "ridmap" has no mapping to use; '
         "allowed: with uidMappings and gidMappings, or a user namespace"
@@ -126,7 +126,7 @@ def test_an_idmapped_mount_needs_both_mappings_or_a_user_namespace() -> None:
 
 
 def test_the_ids_of_a_mounts_mapping_are_checked() -> None:
-    mappings = {"uidMappings": [MAPPING], "gidMappings": [{**MAPPING, "size": 0}]}
+    mappings: dict[str, Any] = {"uidMappings": [MAPPING], "gidMappings": [{**MAPPING, "size": 0}]}
 
     assert ["mounts[0].gidMappings[0].size: 0 is out of range; allowed: 1 to 4294967295"] == of_mount(
         type="none", source="/srv", options=["bind", "idmap"], **mappings
