@@ -32,7 +32,7 @@ def store(places: Places) -> Iterator[Store]:
         yield opened
 
 
-def make(store: Store, name: str | None = None, container_id: str | None = None, **more: Any) -> Record:  # noqa: ANN401, E501  # any member
+def make(store: Store, name: str | None = None, container_id: str | None = None, **more: Any) -> Record:  # noqa: ANN401  # any member
     container_id = container_id or words.new_id()
     entry, name = store.reserve(container_id, name)
     with entry:
