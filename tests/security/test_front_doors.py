@@ -79,6 +79,7 @@ class TestPython:
     @pytest.mark.parametrize("door", DOORS)
     def test_door_imports_nothing_of_its_callers(self, tmp_path: Path, poisoned: Path, door: str) -> None:
         words = ["ps"] if door == "holdfast" else ["list"]
+        (tmp_path / "root").mkdir(mode=0o700)
         command: list[str | Path] = [*DOORS[door], tmp_path / "root", *words]
         done = subprocess.run(
             command, env=poison(poisoned), cwd=poisoned, capture_output=True, check=False, timeout=30
