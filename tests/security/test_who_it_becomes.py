@@ -138,6 +138,7 @@ class TestInheritable:
         hf.ok("run", "-d", "--name", "x", "--cap-add", "NET_RAW", "--", "sleep", "1000")
         for words in (["exec", "x"], ["exec", "-u", "1000", "x"], ["run", "--rm", "--cap-add", "ALL", "--"]):
             assert {NONE} == set(lines(hf.ok(*words, *show)).values())
+        hf.ok("rm", "-f", "x")
 
 
 class TestIds:
