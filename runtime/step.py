@@ -18,10 +18,7 @@ PARENT = "parent"
 """The runtime's own process, in the namespaces and with the rights of whoever called it."""
 
 INIT = "init"
-"""The container's first process (of an exec.
-
-The process that joins), in its namespaces, acting through a puppet.
-"""
+"""The container's first process, or the one that joins it, in its namespaces, acting through a puppet."""
 
 
 class When(NamedTuple):

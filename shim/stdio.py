@@ -10,7 +10,7 @@ hold much already gets smaller ones (pipe-user-pages-soft); they do as well.
 A program opens /dev/stdout by name as whoever it is by then, and a pipe has a mode like any file. So
 everybody may: nobody has a name for it but those whose descriptor it is.
 
-Sources: pipe(7); fcntl(2) F_SETPIPE_SZ; pty(7).
+Sources: pipe(7); fcntl(2) F_SETPIPE_SZ; pty(7); unix(7) SCM_RIGHTS.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from contextlib import suppress
 
 PIPE_BYTES = 1 << 20
 _PIPE_MODE = 0o666
+_FD = struct.Struct("=i")
 
 
 class Streams:
@@ -70,7 +71,7 @@ def open_streams(*, terminal: bool, stdin: bool) -> Streams:
     programs_stdin = null_fd
     if stdin:
         programs_stdin, streams.stdin_fd = _pipe()
-        os.set_blocking(streams.stdin_fd, False)  # its only parameter
+        os.set_blocking(streams.stdin_fd, False)
     streams.stdout_fd, programs_stdout = _pipe()
     streams.stderr_fd, programs_stderr = _pipe()
     for fd in (streams.stdout_fd, streams.stderr_fd):
@@ -95,7 +96,9 @@ def receive_terminal(console: socket.socket) -> int:
 
     Raises OSError if none comes, or what comes is no terminal.
     """
-    _, fds, flags, _ = socket.recv_fds(console, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    # Not by socket.recv_fds, which forgets its flags: what it receives stays open over an exec.
+    _, messages, flags, _ = console.recvmsg(1, socket.CMSG_SPACE(_FD.size), socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = [fd for *_, content in messages for (fd,) in _FD.iter_unpack(content)]
     if len(fds) != 1 or flags & socket.MSG_CTRUNC or not os.isatty(fds[0]):
         for fd in fds:
             os.close(fd)

@@ -43,7 +43,7 @@ READY = ANSWER.pack(2**32 - 1, 0)
 """What a batch that runs through sends to report on its way; no answer begins like that."""
 
 
-class PuppetDied(Exception):  # noqa: N818  # reads as what it tells  # reads as what it tells
+class PuppetDied(Exception):  # noqa: N818  # reads as what it tells
     """The puppet ended before it answered."""
 
 
@@ -131,8 +131,11 @@ class Puppet:
         Raises CallFailed for a call that failed.
         """
         batch = self._send()
-        head = self.sock.recv(ANSWER.size, socket.MSG_WAITALL)
-        if head:
+        try:
+            head = self._read(ANSWER.size)
+        except PuppetDied:  # its end closed: it has become the program, or nothing any more
+            pass
+        else:
             self._receive(batch, head)
         self._observe_unanswered(batch)
 

@@ -150,7 +150,7 @@ class Executor(Protocol):
         """
 
 
-class CallFailed(OSError):  # noqa: N818  # reads as what it tells  # reads as what it tells: the call failed
+class CallFailed(OSError):  # noqa: N818  # reads as what it tells
     """A system call failed: the operation and its object, with the kernel's reason."""
 
     def __init__(self, error: int, operation: str, call: Call) -> None:

@@ -8,18 +8,21 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from holdfast.protocol import control
 from holdfast.protocol.errors import DoesNotExist, HoldfastError
 from holdfast.runtime.commands.kill import kill
 from holdfast.runtime.container import open_container
 from holdfast.shim.link import open_link
 
 if TYPE_CHECKING:
+    from holdfast.shim.link import ShimLink
     from holdfast.shim.store.places import Places
     from holdfast.shim.store.record import Record
 
 FOR_EVER = -1
 _KILL_TIMEOUT_S = 10
 _SHIM_TIMEOUT_S = 10
+_FAREWELL_S = 2
 
 
 def send(places: Places, container_id: str, number: int) -> None:
@@ -43,7 +46,7 @@ def end(places: Places, record: Record, *, number: int, timeout_s: int) -> None:
 
 
 def has_ended(places: Places, container_id: str, timeout_s: float | None) -> bool:
-    """Wait until init has ended, and then until its shim has left. Returns whether they have.
+    """Wait until init has ended and its shim has recorded that. Returns whether it is so.
 
     timeout_s: for init, None: as long as it takes; the shim gets some seconds.
     """
@@ -56,12 +59,19 @@ def has_ended(places: Places, container_id: str, timeout_s: float | None) -> boo
     try:
         if pidfd is not None and not _is_readable(pidfd, timeout_s):
             return False
-        return link is None or link.has_left(_SHIM_TIMEOUT_S)
+        return link is None or _is_recorded(link)
     finally:
         if pidfd is not None:
             os.close(pidfd)
         if link is not None:
             link.close()
+
+
+def _is_recorded(link: ShimLink) -> bool:
+    """Wait for the record, and a moment for the shim to leave: it may have to stay for a slow reader."""
+    link.send(control.Wait())
+    is_recorded = isinstance(link.receive(_SHIM_TIMEOUT_S), control.Exited)
+    return link.has_left(_FAREWELL_S) or is_recorded
 
 
 def _is_readable(fd: int, timeout_s: float | None) -> bool:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.protocol.errors import HoldfastError, quoted
+from holdfast.shim import sockets
 from holdfast.shim.store import words
 from holdfast.shim.store.durable import read_ours, write_durably
 from holdfast.shim.store.places import OPEN_DIRECTORY, Places, check_private, open_private
@@ -252,9 +253,9 @@ class Store:
 
         Raises HoldfastError if something is mounted in it, OSError.
         """
-        remove_tree(
-            entry.fd, ROOTFS
-        )  # first, since it may fail: the container is then still there to be seen
+        # First, since it may fail: the container is then still there to be seen.
+        remove_tree(entry.fd, ROOTFS)
+        sockets.remove(self.places.run_dir(entry.id))  # what a shim that was killed has left
         for name in os.listdir(self.names_fd):
             if self.id_of_name(name) == entry.id:
                 os.unlink(name, dir_fd=self.names_fd)

@@ -88,6 +88,26 @@ def test_wait_is_answered_also_when_the_container_is_removed_at_its_end(hf: Hold
         assert (0, b"9\n", b"") == (one.returncode, out, err)
 
 
+def test_stop_does_not_wait_for_a_reader_that_sleeps(hf: Holdfast) -> None:
+    """The shim stays with the output that nobody has taken yet; what counts is that the container has ended."""
+    foreground = hf.begin("run", "--name", "x", "--", "yes")
+    hf.wait_for(lambda: hf("inspect", "x").code == 0 and hf.state("x")["Running"])
+    foreground.send_signal(signal.SIGSTOP)
+    assert "x" == hf.ok("stop", "-t", "0", "x")
+    assert 137 == hf.state("x")["ExitCode"]
+    foreground.kill()
+    foreground.communicate(timeout=60)
+
+
+def test_removal_takes_what_a_killed_shim_has_left(hf: Holdfast) -> None:
+    hf.ok("run", "-d", "--name", "x", "--", "sleep", "1000")
+    shim = shim_of(hf, "x")
+    os.kill(shim, signal.SIGKILL)
+    os.waitpid(shim, 0)
+    hf.ok("rm", "-f", "x")
+    assert [] == os.listdir(hf.root / "run" / "containers")
+
+
 def test_restart_ends_and_starts(hf: Holdfast) -> None:
     hf.ok("run", "-d", "--name", "x", "--", "sleep", "1000")
     pid = hf.state("x")["Pid"]

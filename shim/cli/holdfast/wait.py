@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from holdfast.shim.store.places import Places
 
 
+_FAREWELL_S = 2
+"""For the shim to leave; it stays as long as somebody who reads slowly needs for the last output."""
+
+
 class Wait(msgspec.Struct, kw_only=True):
     """What `wait` is asked for."""
 
@@ -52,7 +56,7 @@ def _wait(store: Store, reference: str) -> int:
             with link:
                 event = link.ask(control.Wait())
                 if isinstance(event, control.Exited):
-                    link.has_left()
+                    link.has_left(_FAREWELL_S)
                     return event.exit_code
         signalling.has_ended(store.places, entry.id, None)
         status = status_of(entry, record)
