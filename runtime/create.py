@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from holdfast.runtime.explain import Explain
     from holdfast.runtime.step import Step
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CreateRequest(msgspec.Struct, kw_only=True):
@@ -152,8 +155,13 @@ def _perform(step: Step, making: Making, explain: Explain | None) -> None:
 
 
 def _walk_back(begun: list[Step], making: Making) -> None:
-    for step in reversed(begun):
-        if step.undo is not None:
-            # One thing that cannot be undone must not keep the others from it.
-            with suppress(OSError, HoldfastError):
-                step.undo(making)
+    # Whoever wants this process to end, maybe for the second time, waits until it has tidied up.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        for step in reversed(begun):
+            if step.undo is not None:
+                # One thing that cannot be undone must not keep the others from it.
+                with suppress(OSError, HoldfastError):
+                    step.undo(making)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -20,7 +20,7 @@ from holdfast.runtime.commands.state import is_paused
 from holdfast.runtime.container import open_container, read_config
 from holdfast.runtime.create import carry_out
 from holdfast.runtime.making import Making
-from holdfast.runtime.plan import keyring_name, plan_process
+from holdfast.runtime.plan import keyring_name, not_yet_of_process, plan_process
 from holdfast.runtime.process.capabilities import ALL
 from holdfast.runtime.process.own import held_capabilities
 from holdfast.runtime.process.preserved import check_preserved
@@ -54,7 +54,7 @@ def execute(request: ExecRequest, explain: Explain | None = None) -> int:
     Returns its pid. Raises HoldfastError or OSError; nothing is left behind then.
     """
     check_preserved(request.preserve_fds)
-    problems = check_process(request.process)
+    problems = [*check_process(request.process), *not_yet_of_process(request.process)]
     if problems:
         raise errors.ConfigError(problems)
     if bool(request.process.terminal) != (request.console_fd is not None):

@@ -26,8 +26,6 @@ from holdfast.runtime.process.user import Identity
 from holdfast.runtime.seccomp.profile import Filter, compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from holdfast.protocol.oci import config
     from holdfast.runtime.cgroups import detect
     from holdfast.runtime.seccomp.cache import Cache
@@ -182,12 +180,27 @@ def keyring_name(container_id: str) -> bytes:
     return b"_ses." + container_id.encode()
 
 
-def _not_yet(parsed: config.Config) -> Iterable[Problem]:
-    """Name what the configuration asks for and this version cannot do.
+def not_yet_of_process(process: config.Process) -> list[Problem]:
+    """Name what is asked of a process and this version cannot do. Left out silently it would be a lie."""
+    return _as_problems(
+        {
+            "process.apparmorProfile": process.apparmor_profile,
+            "process.selinuxLabel": process.selinux_label,
+            "process.scheduler": process.scheduler,
+            "process.ioPriority": process.io_priority,
+            "process.execCPUAffinity.initial": process.exec_cpu_affinity.initial,
+            "process.execCPUAffinity.final": process.exec_cpu_affinity.final,
+        }
+    )
 
-    Left out silently it would be a lie.
-    """
-    linux, process = parsed.linux, parsed.process
+
+def _as_problems(asked: dict[str, object]) -> list[Problem]:
+    return [Problem(field, value, "nothing, in this version") for field, value in asked.items() if value]
+
+
+def _not_yet(parsed: config.Config) -> list[Problem]:
+    """Name what the configuration asks for and this version cannot do."""
+    linux = parsed.linux
     asked: dict[str, object] = {
         "hooks": any(getattr(parsed.hooks, name) for name in parsed.hooks.__struct_fields__),
         "linux.personality": linux.personality,
@@ -200,9 +213,6 @@ def _not_yet(parsed: config.Config) -> Iterable[Problem]:
         "linux.timeOffsets": linux.time_offsets,
         "linux.mountLabel": linux.mount_label,
         "linux.seccomp.listenerPath": linux.seccomp and linux.seccomp.listener_path,
-        "process.apparmorProfile": process and process.apparmor_profile,
-        "process.selinuxLabel": process and process.selinux_label,
-        "process.scheduler": process and process.scheduler,
-        "process.ioPriority": process and process.io_priority,
     }
-    return [Problem(field, value, "nothing, in this version") for field, value in asked.items() if value]
+    of_process = not_yet_of_process(parsed.process) if parsed.process else []
+    return [*_as_problems(asked), *of_process]

@@ -166,6 +166,7 @@ def settle_in(making: Making) -> None:
     for target, copy in enumerate(kept, start=3):
         x.do(files.dup3(copy, target))
         x.do(files.close(copy))
+    x.flush()
 
 
 def hide_memory(making: Making) -> None:

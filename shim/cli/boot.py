@@ -33,13 +33,9 @@ def holdfast() -> NoReturn:
 def holdfast_runtime() -> NoReturn:
     """Run `holdfast-runtime`."""
     _settle()
-    from holdfast.shim.cli.runtime import main
+    from holdfast.shim.cli.runtime.main import main
 
-    try:
-        code = main(sys.argv[1:])
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 0
-    _leave(code)
+    _leave(main(sys.argv[1:]))
 
 
 def _settle() -> None:

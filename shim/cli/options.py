@@ -66,6 +66,10 @@ class Command(NamedTuple):
     """Whether all from the first operand on belongs to another command line."""
     notes: str = ""
     """Paragraphs for the end of the help."""
+    program: str = "holdfast"
+    """Whose command it is."""
+    single_dash: bool = False
+    """Whether long names may have one dash, as in Go's own command lines: `-log-format json`."""
 
 
 class HelpWanted(Exception):  # noqa: N818  # no error: an answer
@@ -105,8 +109,10 @@ def _read(
         word = left.pop()
         if word == "--":
             break
-        if word.startswith("--"):
-            name, equals, typed = word.partition("=")
+        name, equals, typed = word.partition("=")
+        if command.single_dash and "-" + name in by_name:
+            name = "-" + name
+        if name.startswith("--"):
             _take(command, by_name, name, typed if equals else None, left, values)
         elif word.startswith("-") and word != "-":
             _take_cluster(command, by_name, word, left, values)
@@ -182,13 +188,13 @@ def all_options(command: Command) -> tuple[Option, ...]:
 
 def _misused(command: Command, what: str) -> HoldfastError:
     if not command.name:
-        return HoldfastError(f'{what}; see "holdfast --help"')
-    return HoldfastError(f'{command.name}: {what}; see "holdfast {command.name} --help"')
+        return HoldfastError(f'{what}; see "{command.program} --help"')
+    return HoldfastError(f'{command.name}: {what}; see "{command.program} {command.name} --help"')
 
 
 def help_of(command: Command) -> str:
     """Return a command's help."""
-    usage = f"Usage: holdfast {command.name} [OPTION]... {command.operands}".rstrip()
+    usage = f"Usage: {command.program} {command.name} [OPTION]... {command.operands}".rstrip()
     parts = [usage, "", command.summary, "", "Options:"]
     parts += option_lines(command)
     if command.notes:
