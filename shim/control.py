@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.shim.diagnostics import Diagnostics
 
 CONNECTIONS_MAX = 256
+_FAREWELL_S = 2
 
 
 class Held(Protocol):
@@ -46,6 +47,14 @@ class ControlServer:
         self._held = held
         self._diagnostics = diagnostics
         self._connections = 0
+        self._unanswered = 0
+        self._answered = trio.Event()
+
+    async def farewell(self) -> None:
+        """Wait until the requests that have come are answered, for a bounded time."""
+        with trio.move_on_after(_FAREWELL_S):
+            while self._unanswered:
+                await self._answered.wait()
 
     async def listen(self, listener: socket.socket) -> None:
         """Take connections as they come."""
@@ -62,16 +71,27 @@ class ControlServer:
         try:
             async with trio.SocketStream(trio.socket.from_stdlib_socket(sock)) as stream:
                 async for line in _lines(stream):
-                    reply = await self._answer(line, sock)
-                    if reply is None:
+                    if not await self._reply(line, sock, stream):
                         return
-                    await stream.send_all(control.encode(reply))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         except Exception as error:  # noqa: BLE001  # a mistake over one request must not cost the container
             self._diagnostics.error("control.connection_failed", exc_info=error)
         finally:
             self._connections -= 1
+
+    async def _reply(self, line: bytes, sock: socket.socket, stream: trio.SocketStream) -> bool:
+        """Answer a request. Returns False if nobody waits for the reply any more."""
+        self._unanswered += 1
+        try:
+            reply = await self._answer(line, sock)
+            if reply is not None:
+                await stream.send_all(control.encode(reply))
+        finally:
+            self._unanswered -= 1
+            answered, self._answered = self._answered, trio.Event()
+            answered.set()
+        return reply is not None
 
     async def _answer(self, line: bytes, sock: socket.socket) -> control.Event | None:
         """Carry out a request. Returns the reply; None if nobody waits for it any more."""

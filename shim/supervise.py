@@ -104,6 +104,7 @@ class Supervisor:
             else:
                 self._tell(result)
             await attached.farewell()
+            await answering.farewell()
             nursery.cancel_scope.cancel()
         self._logs.close()
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from typing import Any
 
@@ -162,6 +163,7 @@ def test_program_that_is_too_long_is_refused() -> None:
 def test_action_that_library_and_kernel_lack_is_told_with_what_they_have() -> None:
     """As under an outer filter that hides seccomp(2) from the library."""
     c, level = libseccomp.library()._c, libseccomp.library().api_level()  # not used elsewhere
+    c.seccomp_api_set.argtypes, c.seccomp_api_set.restype = [ctypes.c_uint], ctypes.c_int
     c.seccomp_api_set(1)
     try:
         sentence = r"linux.seccomp: seccomp_\w+: .* \(libseccomp 2[\d.]+, API level 1 with this kernel\)$"
