@@ -64,11 +64,12 @@ def test_exit_codes_are_those_of_a_shell(hf: Holdfast, command: list[str], code:
 
 
 def test_a_program_killed_by_a_signal_is_128_and_its_number(hf: Holdfast) -> None:
-    running = hf.begin("run", "--name", "x", "--", "sleep", "100")
-    hf.wait_for(lambda: hf("inspect", "x").code == 0 and hf.state("x")["Status"] == "running")
+    running = hf.begin("run", "--name", "x", "--", "sh", "-c", "echo up; exec sleep 100")
+    assert running.stdout is not None
+    assert b"up\n" == running.stdout.readline()
     hf.ok("kill", "x")
-    assert 137 == running.wait(60)
-    running.communicate()
+    out, err = running.communicate(timeout=60)
+    assert (137, b"", b"") == (running.returncode, out, err)
     assert ("exited", 137, 9) == tuple(hf.state("x")[key] for key in ("Status", "ExitCode", "Signal"))
 
 
