@@ -176,6 +176,12 @@ def start_failed(step: str, error: int) -> HoldfastError:
 # The user's program
 
 
+def never_executed(name: str | bytes) -> HoldfastError:
+    """Return the error for a process that ended before its exec, and was not let say why."""
+    needed = "a seccomp profile that permits execve"
+    return HoldfastError(f"exec {quoted(name)}: it ended before; needed: {needed}")
+
+
 class CommandNotFound(HoldfastError):  # noqa: N818  # reads as what it tells
     """There is no such program in the container; shells say it with exit code 127."""
 

@@ -79,6 +79,8 @@ class Record(msgspec.Struct, kw_only=True):
     """When init was started, in clock ticks since the boot."""
     ready: bool = False
     """Whether create has succeeded."""
+    program: str = ""
+    """What init is going to exec."""
     after_start: list[str] = []
     """What init does between `start` and the user's program.
 
@@ -316,6 +318,17 @@ def start_time(pid: int) -> int:
     # The command's name stands in parentheses and may hold anything, parentheses too.
     fields = content.rpartition(b")")[2].split()
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def name_of(pid: int) -> bytes:
+    """Return the name that the kernel shows for a process, which an exec changes; empty if it is gone.
+
+    Source: proc_pid_comm(5).
+    """
+    try:
+        return Procfs.shared().read(b"%d/comm" % pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _open_root(root: bytes, container_id: str) -> int:

@@ -9,7 +9,7 @@ import os
 import socket
 
 from holdfast.protocol import errors
-from holdfast.runtime.container import START_SOCKET, Container, open_container
+from holdfast.runtime.container import START_SOCKET, Container, name_of, open_container
 from holdfast.runtime.puppet.batch import ANSWER
 
 _END_TIMEOUT_S = 10
@@ -25,6 +25,7 @@ def start(root: bytes, container_id: str) -> None:
         status = container.status()
         if status != "created":
             raise errors.cannot_start(container_id, status)
+        name = name_of(container.record.pid)
         try:
             answer = _let_go(container)
         except (ConnectionRefusedError, ConnectionResetError):  # init has died meanwhile
@@ -35,6 +36,9 @@ def start(root: bytes, container_id: str) -> None:
             container.await_end(_END_TIMEOUT_S)
             done, error = ANSWER.unpack(answer)
             raise errors.start_failed(container.record.after_start[done], error)
+        if name_of(container.record.pid) == name:
+            container.await_end(_END_TIMEOUT_S)
+            raise errors.never_executed(container.record.program)
 
 
 def _let_go(container: Container) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.protocol import errors
+from holdfast.runtime.container import name_of
 from holdfast.runtime.paths import Rootfs
 from holdfast.runtime.setup import isolation, parking
 from holdfast.runtime.sys import files, process
@@ -37,5 +39,8 @@ def join_and_clone(making: Making) -> None:
 
 def become(making: Making) -> None:
     """Have the process run its program."""
+    name = name_of(making.pid)
     parking.become_program(making)
     making.init.become()
+    if name_of(making.pid) == name:
+        raise errors.never_executed(making.process.argv[0])

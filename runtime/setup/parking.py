@@ -59,6 +59,7 @@ def park(making: Making) -> None:
         x.do(sockets.sendto(x.channel, READY))
         x.do(sockets.accept4(Passed(listener_fd), becomes_channel=True))
         become_program(making)
+        making.record.program = os.fsdecode(making.process.argv[0])
         making.record.after_start = x.run_through()
     finally:
         close_quietly(listener_fd)
