@@ -5,9 +5,9 @@ waits for it; only the first client, if it was there before anything ran, is wai
 container's output (`holdfast run … | less`), as a reader of a pipe is.
 
 What a client has sent before it left is typed all the same. A client ends its input by shutting its socket
-for writing, or by an empty packet; the program then sees the end, unless another client is there that could
-still type. Just to leave ends nothing, as one takes one's hands off a keyboard; but when the first client is
-gone its input has ended, as a pipe's when its writer is.
+for writing, or by an empty packet; the program then sees the end as soon as no other client is there that
+could still type. Just to leave asks for no end, as one takes one's hands off a keyboard; but the first
+client's input has ended when it is gone, as a pipe's when its writer is.
 
 Source: protocol/attach.py has the frames.
 """
@@ -123,6 +123,7 @@ class AttachServer:
         self._diagnostics = diagnostics
         self._clients: list[Client] = []
         self._first: Client | None = None
+        self._end_is_asked = False
 
     def add_first(self, sock: socket.socket) -> None:
         """Serve the client that is there before anything runs."""
@@ -190,8 +191,9 @@ class AttachServer:
         client.may_type = False
         if client.gone.is_set():
             return
-        is_meant = client.first or not serving.has_hung_up(client.sock)
-        if is_meant and not any(other.may_type for other in self._clients):
+        if client.first or not serving.has_hung_up(client.sock):
+            self._end_is_asked = True
+        if self._end_is_asked and not any(other.may_type for other in self._clients):
             self._stdin.end()
         await serving.hung_up(client.sock)
         client.cut()

@@ -40,17 +40,16 @@ class Diagnostics:
             return
         try:
             if self._logger is None:
-                self._logger = self._open(self._directory)
+                self._logger = self._open(self._directory + b"/" + LOG_FILE)
             getattr(self._logger, level)(event, **facts)
         except Exception:  # noqa: BLE001, S110  # whatever keeps us from telling must not end the shim
             pass
 
-    def _open(self, directory: bytes) -> structlog.BoundLogger:
+    def _open(self, path: bytes) -> structlog.BoundLogger:
         import structlog  # noqa: PLC0415  # see above
 
-        file = os.fdopen(os.open(directory + b"/" + LOG_FILE, _FLAGS, _MODE), "w")
         logger: structlog.BoundLogger = structlog.wrap_logger(
-            structlog.WriteLogger(file),
+            _File(path),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -60,3 +59,23 @@ class Diagnostics:
             wrapper_class=structlog.BoundLogger,
         ).bind(id=self._id, pid=os.getpid())
         return logger
+
+
+class _File:
+    """Where the lines end up; opened for each, since there are few."""
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+
+    def warning(self, line: str) -> None:
+        self._append(line)
+
+    def error(self, line: str) -> None:
+        self._append(line)
+
+    def _append(self, line: str) -> None:
+        fd = os.open(self._path, _FLAGS, _MODE)
+        try:
+            os.write(fd, line.encode() + b"\n")
+        finally:
+            os.close(fd)

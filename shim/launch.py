@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,14 @@ def launch(order: ShimOrder) -> int:
         raise HoldfastError(f"launch a shim: the launcher has {threads} threads; allowed: 1")
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    # Until the shim has handlers of its own, a signal to it would be handled as one to the launcher.
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if pid:
         return pid
     code = exitcode.FAILED

@@ -16,18 +16,21 @@ import signal
 import socket
 import termios
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from holdfast.protocol import attach, control
 from holdfast.shim import launch as launching
-from holdfast.shim import sockets
+from holdfast.shim import runtimes, sockets
 from holdfast.shim.order import LogOrder, ShimOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
-    import pytest
+    from holdfast.shim.runtimes.interface import Runtime
 
 DEADLINE_S = 60
 
@@ -50,7 +53,7 @@ class PlainProcess:
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
             try:
-                os.execvp(self._command[0], self._command)  # noqa: S606  # what is wanted
+                os.execvp(self._command[0], [*self._command])  # noqa: S606  # as a runtime does
             finally:
                 os._exit(127)
         if pair and console_fd is not None:
@@ -86,20 +89,23 @@ class Held:
     def __init__(self, directory: Path, *, first: bool, **options: object) -> None:
         self.run_dir, self.record_dir = directory / "run", directory / "record"
         self.run_dir.mkdir(mode=0o700)
-        self.record_dir.mkdir(mode=0o700)
+        self.record_dir.mkdir(mode=0o700, exist_ok=True)
         self.log = self.record_dir / "ctr.log"
         self.client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.report, their_report = socket.socketpair()
         self._lines = b""
+        self._clients: list[socket.socket] = []
         order = ShimOrder(
             id="held",
             runtime_root=os.fsencode(directory),
             run_dir=os.fsencode(self.run_dir),
-            record_dir=os.fsencode(self.record_dir),
-            logs=(LogOrder("k8s-file", os.fsencode(self.log)),),
             first_client_fd=theirs.fileno() if first else None,
             report_fd=their_report.fileno(),
-            **options,  # type: ignore[arg-type]
+            **{
+                "record_dir": os.fsencode(self.record_dir),
+                "logs": (LogOrder("k8s-file", os.fsencode(self.log)),),
+                **options,
+            },  # type: ignore[arg-type]
         )
         end_watchdog()
         self.shim_pid = launching.launch(order)
@@ -117,6 +123,12 @@ class Held:
             self._lines += piece
         line, _, self._lines = self._lines.partition(b"\n")
         return control.decode_event(line)
+
+    def failed(self) -> control.Failed:
+        """Wait until the shim has told that nothing could be made."""
+        event = self.event()
+        assert isinstance(event, control.Failed), event
+        return event
 
     def started(self) -> int:
         """Wait until it runs. Returns the pid."""
@@ -140,6 +152,7 @@ class Held:
         """Attach another client."""
         sock = sockets.connect(os.fsencode(self.run_dir), sockets.ATTACH)
         sock.settimeout(DEADLINE_S)
+        self._clients.append(sock)
         return sock
 
     def ask(self, request: control.Request) -> control.Event:
@@ -151,6 +164,32 @@ class Held:
             while not line.endswith(b"\n"):
                 line += sock.recv(4096)
         return control.decode_event(line)
+
+    def end_input(self) -> None:
+        """Attach a client that ends the program's input."""
+        with self.connect() as client:
+            client.shutdown(socket.SHUT_WR)
+            assert not client.recv(1) or receive_all(client)
+
+    def fd_count(self) -> int:
+        """Return how many descriptors the shim has open."""
+        return len(os.listdir(f"/proc/{self.shim_pid}/fd"))
+
+    def is_idle_for(self, seconds: float) -> bool:
+        """Return whether the shim does not wake up for a while: what is waited for is nothing."""
+        before = self._wake_ups()
+        time.sleep(seconds)
+        return before == self._wake_ups()
+
+    def _wake_ups(self) -> int:
+        """Return how often the shim has waited for something to happen. Source: proc_pid_status(5)."""
+        status = Path(f"/proc/{self.shim_pid}/status").read_text()
+        return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the shim occupies. Source: proc_pid_statm(5)."""
+        fields = Path(f"/proc/{self.shim_pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def logged(self, stream: str | None = None) -> bytes:
         """Return the content of the log, of one stream or both."""
@@ -174,8 +213,31 @@ class Held:
         if not gone:
             os.kill(self.shim_pid, signal.SIGKILL)
         _, status = os.waitpid(self.shim_pid, 0)
+        self.shim_pid = 0
         assert gone, "the shim did not end"
         return os.waitstatus_to_exitcode(status)
+
+    def kill(self) -> None:
+        """End shim and program, if they are still there, and close what is open."""
+        for client in self._clients:
+            client.close()
+        self.client.close()
+        self.report.close()
+        if self.shim_pid:
+            children = Path(f"/proc/{self.shim_pid}/task/{self.shim_pid}/children").read_text().split()
+            for pid in (*map(int, children), self.shim_pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(self.shim_pid, 0)
+            self.shim_pid = 0
+
+
+def until(what: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not what():
+        assert time.monotonic() < deadline, "it does not become so"
+        time.sleep(0.005)
 
 
 def receive_all(client: socket.socket) -> dict[int, bytes]:
@@ -193,10 +255,35 @@ def receive_all(client: socket.socket) -> dict[int, bytes]:
     return {stream: b"".join(contents) for stream, contents in parts.items()}
 
 
-def hold(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, command: str, *, first: bool = True, **options: object
-) -> Held:
-    """Hold a shell command."""
-    stand_in = PlainProcess(["/bin/sh", "-c", command])
-    monkeypatch.setattr(launching.runtimes, "choose", lambda _: stand_in)
-    return Held(directory, first=first, **options)
+class Hold:
+    """Has commands held by shims, and sees that these end."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        self.directory = directory
+        self._monkeypatch = monkeypatch
+        self._held: list[Held] = []
+
+    def __call__(self, command: str, *, first: bool = True, **options: object) -> Held:
+        """Hold a shell command."""
+        return self.with_runtime(PlainProcess(["/bin/sh", "-c", command]), first=first, **options)
+
+    def with_runtime(self, runtime: Runtime, *, first: bool = True, **options: object) -> Held:
+        """Hold what a runtime makes."""
+        self._monkeypatch.setattr(runtimes, "choose", lambda _: runtime)
+        directory = self.directory / str(len(self._held))
+        directory.mkdir()
+        self._held.append(Held(directory, first=first, **options))
+        return self._held[-1]
+
+    def end(self) -> None:
+        """Kill the shims that are left."""
+        for held in self._held:
+            held.kill()
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hold]:
+    """Give a way to have commands held."""
+    holding = Hold(monkeypatch, tmp_path)
+    yield holding
+    holding.end()
