@@ -89,7 +89,7 @@ def test_wait_is_answered_also_when_the_container_is_removed_at_its_end(hf: Hold
 
 
 def test_stop_does_not_wait_for_a_reader_that_sleeps(hf: Holdfast) -> None:
-    """The shim stays with the output that nobody has taken yet; what counts is that the container has ended."""
+    """The shim stays with the output that nobody has taken; what counts is that the container has ended."""
     foreground = hf.begin("run", "--name", "x", "--", "yes")
     hf.wait_for(lambda: hf("inspect", "x").code == 0 and hf.state("x")["Running"])
     foreground.send_signal(signal.SIGSTOP)
