@@ -77,9 +77,7 @@ def _item(number: int, paragraphs: list[str]) -> str:
     marker = f"{number}. "
     indent = " " * len(marker)
     filled = [
-        textwrap.fill(
-            text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-        )
+        textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
         for text in paragraphs
     ]
     return marker + "\n\n".join(filled).removeprefix(indent) + "\n"
