@@ -53,6 +53,7 @@ def test_start_of_a_stopped_container_is_told(containers: Containers) -> None:
 def test_start_of_a_container_whose_init_was_killed_is_told(containers: Containers) -> None:
     box = containers.create(usual_config())
     os.kill(box.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, box.pid, os.WEXITED | os.WNOWAIT)
     assert f'container "{box.id}": cannot start a container that has stopped' == failure(box)
 
 
