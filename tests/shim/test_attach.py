@@ -81,7 +81,8 @@ def test_client_that_just_leaves_ends_nothing(hold: Hold) -> None:
     held = hold("read line; echo got $line", stdin=True, first=False)
     held.started()
     before = held.fd_count()
-    held.connect().close()
+    with held.connect():
+        until(lambda: before + 1 == held.fd_count())
     until(lambda: before == held.fd_count())
     with held.connect() as client:
         client.send(b"hello\n")

@@ -44,6 +44,20 @@ class Hanging(PlainProcess):
         self.cleaned.touch()
 
 
+class Deaf(PlainProcess):
+    """A runtime that has done its work already, as far as signals are concerned."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(["sleep", "60"])
+        self._directory = directory
+
+    def bring_up(self, stdio: Sequence[int], console_fd: int | None) -> int:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (self._directory / "deaf").touch()
+        until((self._directory / "go").exists)
+        return super().bring_up(stdio, console_fd)
+
+
 class Failing(PlainProcess):
     """A runtime that can't make anything."""
 
@@ -111,6 +125,15 @@ def test_signal_while_the_container_is_made_stops_the_making(
     assert not runtime.made.exists()
     assert not runtime.cleaned.exists()  # it has cleaned up by itself
     assert_nothing_left(held)
+
+
+def test_signal_that_is_too_late_for_the_runtime_reaches_the_program(hold: Hold, tmp_path: Path) -> None:
+    held = hold.with_runtime(Deaf(tmp_path))
+    until((tmp_path / "deaf").exists)
+    os.kill(held.shim_pid, signal.SIGTERM)
+    (tmp_path / "go").touch()
+    assert signal.SIGTERM == held.exited().signal
+    held.leave()
 
 
 def test_runtime_that_is_killed_is_told_and_cleaned_up_after(hold: Hold, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from support.held import until
@@ -48,16 +47,15 @@ def test_program_that_closes_its_output_early_costs_nothing_until_its_end(hold: 
 def test_terminal_that_nobody_has_open_is_idle_and_heard_again_when_it_is_opened(
     hold: Hold, tmp_path: Path
 ) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+    first, second = tmp_path / "first", tmp_path / "second"
     program = (
-        f"tty=$(tty); echo away; exec <&- >&- 2>&-; "
-        f"read x <{fifo}; echo back >$tty; read x <{fifo}; echo again >$tty"
+        f"mkfifo {first} {second}; tty=$(tty); echo away; exec <&- >&- 2>&-; "
+        f"read x <{first}; echo back >$tty; read x <{second}; echo again >$tty"
     )
     held = hold(program, terminal=True)
     held.started()
     assert b"\2away\r\n" == held.client.recv(100)
-    for expected in (b"back", b"again"):
+    for fifo, expected in ((first, b"back"), (second, b"again")):
         until(lambda: held.is_idle_for(0.5))
         fifo.write_bytes(b"go\n")
         assert b"\2" + expected + b"\r\n" == held.client.recv(100)

@@ -150,6 +150,15 @@ def test_record_appears_whole_and_with_the_whole_log(hold: Hold) -> None:
     held.leave()
 
 
+def test_record_waits_for_no_client(hold: Hold) -> None:
+    """Not even for the one that the container waits for: what is in the pipe in the end goes into the log."""
+    held = hold("seq 1 400000")
+    until((held.record_dir / "exit.json").exists)
+    assert numbers(400000) == held.logged()
+    assert numbers(400000) == held.output()[attach.STDOUT]
+    held.leave()
+
+
 def test_disk_that_hangs_does_not_hold_back_the_news(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
     """S74: and a signal to the shim is handled meanwhile."""
     fsync = os.fsync
@@ -239,7 +248,8 @@ def test_orphan_that_writes_for_ever_holds_nobody_up(hold: Hold, monkeypatch: py
     """Its pipe is never empty, so a drain that waited for that would never end."""
     monkeypatch.setattr(supervise, "ORPHANS_S", 0.3)
     began = time.monotonic()
-    held = hold("yes & sleep 0.2; exit 3", first=False, logs=())
+    null = LogOrder("k8s-file", b"/dev/null")
+    held = hold("yes & sleep 0.2; exit 3", first=False, logs=(null,))
     assert 3 == held.exited().exit_code
     assert 0 == held.leave()
     assert time.monotonic() - began < 10

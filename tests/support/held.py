@@ -176,15 +176,14 @@ class Held:
         return len(os.listdir(f"/proc/{self.shim_pid}/fd"))
 
     def is_idle_for(self, seconds: float) -> bool:
-        """Return whether the shim does not wake up for a while: what is waited for is nothing."""
-        before = self._wake_ups()
+        """Return whether the shim does not run for a while: what is waited for is nothing."""
+        before = self.run_time_ns()
         time.sleep(seconds)
-        return before == self._wake_ups()
+        return before == self.run_time_ns()
 
-    def _wake_ups(self) -> int:
-        """Return how often the shim has waited for something to happen. Source: proc_pid_status(5)."""
-        status = Path(f"/proc/{self.shim_pid}/status").read_text()
-        return int(status.partition("voluntary_ctxt_switches:")[2].split()[0])
+    def run_time_ns(self) -> int:
+        """Return how long the shim has run. Source: the kernel's scheduler/sched-stats.rst."""
+        return int(Path(f"/proc/{self.shim_pid}/schedstat").read_text().split()[0])
 
     def resident_bytes(self) -> int:
         """Return how much memory the shim occupies. Source: proc_pid_statm(5)."""
@@ -193,12 +192,12 @@ class Held:
 
     def logged(self, stream: str | None = None) -> bytes:
         """Return the content of the log, of one stream or both."""
-        content = b""
+        contents = []
         for record in self.log.read_bytes().split(b"\n")[:-1]:
             _, name, tag, text = record.split(b" ", 3)
             if stream in (None, name.decode()):
-                content += text + (b"\n" if tag == b"F" else b"")
-        return content
+                contents += [text, b"\n" if tag == b"F" else b""]
+        return b"".join(contents)
 
     def leave(self) -> int:
         """Let go, wait until the shim is gone, and return its exit code."""
