@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -124,6 +125,7 @@ class AttachServer:
         self._clients: list[Client] = []
         self._first: Client | None = None
         self._end_is_asked = False
+        self._listener: socket.socket | None = None
 
     def add_first(self, sock: socket.socket) -> None:
         """Serve the client that is there before anything runs."""
@@ -132,6 +134,7 @@ class AttachServer:
 
     async def listen(self, listener: socket.socket) -> None:
         """Take clients as they come."""
+        self._listener = listener
         await serving.accept_all(listener, self._take, self._diagnostics)
 
     def show(self, stream: str, chunk: bytes) -> None:
@@ -193,10 +196,17 @@ class AttachServer:
             return
         if client.first or not serving.has_hung_up(client.sock):
             self._end_is_asked = True
-        if self._end_is_asked and not any(other.may_type for other in self._clients):
+        if self._end_is_asked and not self._somebody_may_type():
             self._stdin.end()
         await serving.hung_up(client.sock)
         client.cut()
+
+    def _somebody_may_type(self) -> bool:
+        """Whether a client could still type; one that has connected but was not taken yet could."""
+        if self._listener is not None:
+            with suppress(OSError):
+                serving.accept_waiting(self._listener, self._take)
+        return any(client.may_type for client in self._clients)
 
     async def _received(self, client: Client) -> bytes:
         """Return the next packet of a client; nothing at the end of its input."""

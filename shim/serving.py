@@ -31,18 +31,23 @@ async def accept_all(
     while True:
         await trio.lowlevel.wait_readable(listener)
         try:
-            # All that wait, now: whoever has connected an attach socket sees what is written from here on.
-            for _ in range(_AT_ONCE):
-                sock, _ = listener.accept()
-                if _is_ours(sock):
-                    take(sock)
-                else:
-                    sock.close()
-        except (BlockingIOError, ConnectionAbortedError):
-            continue
+            accept_waiting(listener, take)
         except OSError as error:  # no descriptors or no memory left for now; who waits can wait on
             diagnostics.warning("connection.not_accepted", errno=error.errno)
             await trio.sleep(_PAUSE_S)
+
+
+def accept_waiting(listener: socket.socket, take: Callable[[socket.socket], None]) -> None:
+    """Give those to `take` that have connected by now: they count, from here on. Raises OSError."""
+    for _ in range(_AT_ONCE):
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        if _is_ours(sock):
+            take(sock)
+        else:
+            sock.close()
 
 
 def _is_ours(sock: socket.socket) -> bool:
