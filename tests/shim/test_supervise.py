@@ -151,7 +151,7 @@ def test_record_appears_whole_and_with_the_whole_log(hold: Hold) -> None:
 
 
 def test_record_waits_for_no_client(hold: Hold) -> None:
-    """Not even for the one that the container waits for: what is in the pipe in the end goes into the log."""
+    """Not even for the one that the container waits for: what is left in the pipe goes into the log."""
     held = hold("seq 1 400000")
     until((held.record_dir / "exit.json").exists)
     assert numbers(400000) == held.logged()
