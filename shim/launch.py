@@ -19,13 +19,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from holdfast.protocol import control, exitcode
+from holdfast.protocol import exitcode
 from holdfast.protocol.errors import HoldfastError
 from holdfast.shim import runtimes, sockets
 from holdfast.shim.detach import detach
 from holdfast.shim.prepare import prepare
 from holdfast.shim.report import tell
-from holdfast.shim.runtimes.bringup import fork_runtime
+from holdfast.shim.runtimes.bringup import failure, fork_runtime
 
 if TYPE_CHECKING:
     from holdfast.shim.order import ShimOrder
@@ -64,14 +64,17 @@ def launch(order: ShimOrder) -> int:
 def _live(order: ShimOrder) -> int:
     """Be a shim. Returns its exit code."""
     gc.disable()  # until there is a loop: what is there now is the launcher's, and shared with it
+    prepared = None
     try:
         oom_score = detach(order.inherited_fds(), f"holdfast-shim {order.id}")
         prepared = prepare(order)
         runtime = runtimes.choose(order)
         bringing_up = fork_runtime(runtime, order, prepared.streams, oom_score)
-    except (HoldfastError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, the launcher must hear of it
+        if prepared is not None and prepared.record is not None:
+            prepared.record.abandon()
         sockets.remove(order.run_dir)
-        tell(order.report_fd, control.Failed(error=str(error), exit_code=exitcode.FAILED))
+        tell(order.report_fd, failure(error))
         return exitcode.FAILED
     # The event loop, while the runtime is at work already.
     from holdfast.shim.main import run_shim  # noqa: PLC0415

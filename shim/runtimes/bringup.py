@@ -67,28 +67,26 @@ def _bring_up(
             signal.signal(number, _stop)
         tie_to_shim(shim_pid, oom_score)
         pid = runtime.bring_up(streams.programs, console_fd)
-    except (errors.HoldfastError, OSError) as error:
-        return control.Failed(error=str(error), exit_code=exit_code_of(error))
     except _StoppedBySignal as stopped:
         if not pid:  # else it has come too late to stop anything
             return control.Failed(error=str(stopped), exit_code=exitcode.FAILED)
-    except Exception as error:  # noqa: BLE001  # a mistake of ours; the caller must hear of it all the same
-        return control.Failed(
-            error=f"internal error: {type(error).__name__}: {error}", exit_code=exitcode.FAILED
-        )
+    except Exception as error:  # noqa: BLE001  # whatever it is, the caller must hear of it
+        return failure(error)
     return control.Started(pid=pid)
 
 
-def exit_code_of(error: Exception) -> int:
-    """Return the exit code by which shells tell this failure.
+def failure(error: Exception) -> control.Failed:
+    """Return what the caller is told of an error, with the exit code by which shells tell it.
 
     Source: sh(1), "exit status" of commands not run.
     """
+    if not isinstance(error, (errors.HoldfastError, OSError)):  # a mistake of ours
+        return control.Failed(f"internal error: {type(error).__name__}: {error}", exitcode.FAILED)
     if isinstance(error, errors.CommandNotFound):
-        return exitcode.NOT_FOUND
+        return control.Failed(str(error), exitcode.NOT_FOUND)
     if isinstance(error, errors.CommandNotExecutable):
-        return exitcode.NOT_EXECUTABLE
-    return exitcode.FAILED
+        return control.Failed(str(error), exitcode.NOT_EXECUTABLE)
+    return control.Failed(str(error), exitcode.FAILED)
 
 
 def _stop(number: int, _frame: object) -> None:

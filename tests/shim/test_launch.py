@@ -16,6 +16,7 @@ from support.held import Held, Hold, PlainProcess, end_watchdog, receive_all, un
 
 from holdfast.protocol import attach
 from holdfast.protocol.errors import CommandNotFound, HoldfastError
+from holdfast.shim import runtimes
 from holdfast.shim.launch import launch
 from holdfast.shim.order import LogOrder, ShimOrder
 
@@ -186,6 +187,37 @@ def test_shim_has_nothing_of_its_launcher_but_what_it_was_given(hold: Hold) -> N
     held.client.shutdown(2)
     held.exited()
     held.leave()
+
+
+def test_program_has_the_launchers_oom_score_and_the_shim_the_lowest_that_it_may_have(hold: Hold) -> None:
+    """S64: of all that is there when memory is short, the shim is to be killed last."""
+    own = Path("/proc/self/oom_score_adj").read_text()
+    may_lower = os.fork()
+    if may_lower == 0:
+        try:
+            Path("/proc/self/oom_score_adj").write_text("-1000")
+        except PermissionError:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(may_lower, 0)
+    held = hold("cat /proc/self/oom_score_adj; cat", stdin=True)
+    held.started()
+    assert own.encode() == held.client.recv(100)[1:]
+    shims = Path(f"/proc/{held.shim_pid}/oom_score_adj").read_text()
+    assert (own if status else "-1000\n") == shims
+    held.client.shutdown(2)
+    held.exited()
+    held.leave()
+
+
+def test_mistake_of_ours_is_told_too(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(_order: ShimOrder) -> None:
+        raise KeyError("oh")
+
+    monkeypatch.setattr(runtimes, "choose", choose)
+    held = Held(hold.directory, first=True)
+    assert "internal error: KeyError: 'oh'" == held.failed().error
+    assert_nothing_left(held)
 
 
 def test_launchers_buffered_output_is_written_once(hold: Hold) -> None:
