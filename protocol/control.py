@@ -18,7 +18,7 @@ _SIZE_MAX = 65535
 
 
 class Wait(msgspec.Struct, tag_field="do", tag="wait"):
-    """Reply when the process has ended."""
+    """Reply when the process has ended, or has failed to begin: Exited or Failed."""
 
 
 class Status(msgspec.Struct, tag_field="do", tag="status"):

@@ -25,8 +25,8 @@ _FAREWELL_S = 2
 class Held(Protocol):
     """What a control connection can be told of, and what it can do."""
 
-    async def ended(self) -> control.Exited:
-        """Wait for the process to end."""
+    async def ended(self) -> control.Event:
+        """Wait for the process to end, or not to come to life: Exited or Failed."""
 
     def status(self) -> control.Event:
         """Return what is known now. Raises OSError if that is nothing yet."""
@@ -109,9 +109,9 @@ class ControlServer:
             return control.Refused(error=str(error))
         return control.Done()
 
-    async def _ended(self, sock: socket.socket) -> control.Exited | None:
+    async def _ended(self, sock: socket.socket) -> control.Event | None:
         """Wait for the end of the process, or of the one who asks."""
-        exited: control.Exited | None = None
+        exited: control.Event | None = None
         async with trio.open_nursery() as nursery:
 
             async def wait() -> None:

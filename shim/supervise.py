@@ -77,7 +77,7 @@ class Supervisor:
         self._ptm_fd = -1
         self._size: tuple[int, int] | None = None
         self._news: control.Event | None = None
-        self._exited = trio.Event()
+        self._over = trio.Event()
 
     async def run(self, bringing_up: BringingUp) -> control.Event:
         """Hold the process until it has ended. Returns Exited, or Failed if it could not be brought up."""
@@ -143,7 +143,6 @@ class Supervisor:
         )
         self._write_record(exited)
         self._tell(exited)
-        self._exited.set()
         await self._hear_orphans()
         return exited
 
@@ -225,15 +224,16 @@ class Supervisor:
 
     def _tell(self, event: control.Event) -> None:
         self._news = event
+        if not isinstance(event, control.Started):
+            self._over.set()
         tell(self._order.report_fd, event)
 
     # What a control connection may ask
 
-    async def ended(self) -> control.Exited:
-        """Wait for the end."""
-        while not isinstance(self._news, control.Exited):
-            await self._exited.wait()
-        return self._news
+    async def ended(self) -> control.Event:
+        """Wait for the end, or for the news that there was no beginning."""
+        await self._over.wait()
+        return self.status()
 
     def status(self) -> control.Event:
         """Return the last event."""

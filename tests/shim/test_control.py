@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from support.held import DEADLINE_S, PlainProcess, until
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 class Slow(PlainProcess):
     """A runtime that takes until something is written into a fifo."""
 
-    def __init__(self, fifo: Path) -> None:
+    def __init__(self, fifo: Path, error: OSError | None = None) -> None:
         super().__init__(["true"])
         os.mkfifo(fifo)
         self._fifo = fifo
+        self._error = error
 
     def bring_up(self, stdio: Sequence[int], console_fd: int | None) -> int:
         self._fifo.read_bytes()
+        if self._error is not None:
+            raise self._error
         return super().bring_up(stdio, console_fd)
 
 
@@ -80,6 +84,21 @@ def test_one_who_waits_and_asks_no_more_is_answered(hold: Hold) -> None:
         assert isinstance(control.decode_event(asking.recv(4096)), control.Exited)
     held.output()
     held.leave()
+
+
+def test_one_who_waits_for_what_never_comes_to_life_is_told(hold: Hold, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    held = hold.with_runtime(Slow(fifo, error=OSError("no such luck")))
+    until((held.run_dir / "control").exists)
+    with connect(held) as asking:
+        asking.sendall(control.encode(control.Wait()))
+        assert isinstance(held.ask(control.Status()), control.Refused)
+        began = time.monotonic()
+        fifo.write_bytes(b"go")
+        assert control.Failed("no such luck", 125) == control.decode_event(asking.recv(4096))
+    held.failed()
+    held.leave()
+    assert time.monotonic() - began < 2
 
 
 def test_those_who_stop_waiting_leave_nothing_behind(hold: Hold) -> None:

@@ -56,7 +56,11 @@ class Deaf(PlainProcess):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         (self._directory / "deaf").touch()
         until((self._directory / "go").exists)
-        return super().bring_up(stdio, console_fd)
+        pid = super().bring_up(stdio, console_fd)
+        until(
+            lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        )  # until then it ignores signals too
+        return pid
 
 
 class Failing(PlainProcess):
