@@ -16,6 +16,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.runtime.puppet.batch import ANSWER, CALLS_MAX, PASSED_MAX, Batch, Entry
@@ -38,6 +39,7 @@ PROGRAM_NAME = b"holdfast-puppet"
 """What /proc/PID/exe of a puppet says, among other words."""
 
 _MFD_EXEC = 0x10
+_FD = struct.Struct("=i")
 
 READY = ANSWER.pack(2**32 - 1, 0)
 """What a batch that runs through sends to report on its way; no answer begins like that."""
@@ -107,7 +109,9 @@ class Puppet:
         """
         self.do(send_fd(self.channel, fd))
         batch = self._send()
-        first, fds, _, _ = socket.recv_fds(self.sock, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        # Not by socket.recv_fds, which forgets its flags: what it receives stays open over an exec.
+        first, messages, _, _ = self.sock.recvmsg(1, socket.CMSG_SPACE(_FD.size), socket.MSG_CMSG_CLOEXEC)
+        fds: list[int] = [one for *_, content in messages for (one,) in _FD.iter_unpack(content)]
         # No descriptor with the first byte: a call before failed, and this is already its answer.
         self._receive(batch, b"" if fds else first)
         return fds[0]

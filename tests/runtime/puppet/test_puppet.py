@@ -96,6 +96,13 @@ def test_descriptor_passed_and_fetched_back_is_the_same_file(
     os.close(back)
 
 
+def test_fetched_descriptor_is_closed_on_exec(started: puppets.Started) -> None:
+    """A program that is run meanwhile must not get the far end of somebody's terminal."""
+    fetched = started.puppet.fetch(0)
+    assert not os.get_inheritable(fetched)
+    os.close(fetched)
+
+
 def test_passed_descriptors_do_not_stay_open_in_the_puppet(started: puppets.Started) -> None:
     reading, writing = os.pipe()
     started.puppet.do(files.write(Passed(writing), b"x"))
