@@ -27,12 +27,13 @@ import msgspec
 
 from holdfast.protocol import errors
 from holdfast.protocol.oci import ids
+from holdfast.runtime import durable
 from holdfast.runtime.cgroups.place import Cgroup  # noqa: TC001  # msgspec looks at it
 from holdfast.runtime.namespaces.plan import NamespacesPlan
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.puppet.puppet import PROGRAM_NAME
 from holdfast.runtime.sys import files, process
-from holdfast.runtime.sys.call import CallFailed, number_of, shown
+from holdfast.runtime.sys.call import CallFailed, number_of
 from holdfast.runtime.sys.executor import here
 from holdfast.runtime.sys.numbers import AT_FDCWD
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from holdfast.runtime.sys.call import Executor
+    from holdfast.runtime.sys.executor import Here
 
 VERSION = 1
 
@@ -159,10 +161,6 @@ class Container:
         os.close(pidfd)
         return None
 
-    def save(self, x: Executor = here) -> None:
-        """Write the record to disk, so that a reader sees the old or the new one, also after a power cut."""
-        save_record(x, self.directory_fd, self.record)
-
     def _waits_for_start(self) -> bool:
         """Whether init has not become the user's program yet."""
         try:
@@ -270,24 +268,9 @@ def remove(root: bytes, container_id: str, directory_fd: int) -> None:
         os.close(root_fd)
 
 
-def save_record(x: Executor, directory_fd: int, record: Record) -> None:
+def save_record(x: Here, directory_fd: int, record: Record) -> None:
     """Write state.json: temporary file, sync, rename. Source: rename(2), fsync(2)."""
-    write_durably(x, directory_fd, RECORD_FILE, msgspec.json.encode(record) + b"\n")
-
-
-def write_durably(x: Executor, directory_fd: int, name: bytes, content: bytes, *, mode: int = 0o600) -> None:
-    """Put a file into the directory, complete and on disk before it has its name."""
-    temporary = name + b".new"
-    x.do(files.unlinkat(directory_fd, temporary).accepting(errno.ENOENT))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    fd = x.do(files.openat(directory_fd, temporary, flags, mode))
-    try:
-        if x.do(files.write(fd, content)) != len(content):
-            raise OSError(errno.ENOSPC, f"write {shown(name)}: {os.strerror(errno.ENOSPC)}")
-        x.do(files.fsync(fd))
-    finally:
-        x.do(files.close(fd))
-    x.do(files.renameat2(directory_fd, temporary, directory_fd, name))
+    durable.write_durably(x, directory_fd, RECORD_FILE, msgspec.json.encode(record) + b"\n")
 
 
 def read_config(container: Container) -> bytes:
@@ -367,20 +350,12 @@ def _read_record(directory_fd: int, container_id: str) -> Record:
     return record
 
 
-def read_at_most(fd: int, limit: int) -> bytes | None:
-    """Return the rest of a file; None if that is more than `limit` bytes."""
-    content = b""
-    while piece := os.read(fd, limit + 1 - len(content)):
-        content += piece
-    return content if len(content) <= limit else None
-
-
 def _read_file(directory_fd: int, name: bytes, limit: int) -> bytes | None:
     """Return the content of a file; None if that is more than `limit` bytes."""
     # Not blocking: a fifo in its place must not hold the runtime up.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(name, flags, dir_fd=directory_fd)
     try:
-        return read_at_most(fd, limit)
+        return durable.read_at_most(fd, limit)
     finally:
         os.close(fd)

@@ -14,7 +14,8 @@ from holdfast.protocol.errors import HoldfastError
 from holdfast.protocol.oci import ids
 from holdfast.protocol.oci.config import parse_config
 from holdfast.runtime.cgroups.detect import detect
-from holdfast.runtime.container import CONFIG_MAX, read_at_most
+from holdfast.runtime.container import CONFIG_MAX
+from holdfast.runtime.durable import read_at_most
 from holdfast.runtime.making import Making
 from holdfast.runtime.plan import Options, make_plan
 from holdfast.runtime.process.own import held_capabilities

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from holdfast.runtime import container
+from holdfast.runtime import container, durable
 from holdfast.runtime.cgroups import intent
 from holdfast.runtime.clock import now
 from holdfast.runtime.container import Record, start_time
@@ -39,7 +39,7 @@ def reserve(making: Making) -> None:
         cgroup=intent.intend(x, plan.cgroup),
     )
     container.save_record(x, making.state_fd, making.record)
-    container.write_durably(x, making.state_fd, container.CONFIG_FILE, plan.snapshot)
+    durable.write_durably(x, making.state_fd, container.CONFIG_FILE, plan.snapshot)
     x.subject = ""
 
 
@@ -73,7 +73,7 @@ def write_pid_file(making: Making) -> None:
     directory, _, name = making.pid_file.rpartition(b"/")
     x.subject = f"write the pid file {shown(making.pid_file)}"
     directory_fd = x.do(files.openat(AT_FDCWD, directory + b"/", os.O_RDONLY | os.O_DIRECTORY))
-    container.write_durably(x, directory_fd, name, b"%d" % making.pid, mode=0o644)
+    durable.write_durably(x, directory_fd, name, b"%d" % making.pid, mode=0o644)
     x.do(files.close(directory_fd))
     x.subject = ""
 

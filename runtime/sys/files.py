@@ -151,14 +151,6 @@ def fsync(fd: Arg) -> Call:
     return Call(NUMBERS["fsync"], "fsync", (fd,))
 
 
-def fchmodat(directory: Arg, path: bytes, mode: Arg) -> Call:
-    """Set the mode of a file; a symbolic link is followed.
-
-    Bits of a file type are ignored. Source: chmod(2).
-    """
-    return Call(NUMBERS["fchmodat"], "fchmodat", (directory, cstring(path), mode), shown(path))
-
-
 def fchmod(fd: Arg, mode: int) -> Call:
     """Set the mode of an open file (not one opened with O_PATH). Source: chmod(2)."""
     return Call(NUMBERS["fchmod"], "fchmod", (fd, mode))
@@ -266,14 +258,6 @@ def umask(mask: int) -> Call:
 def ioctl(fd: Arg, request: int, argument: Arg = 0) -> Call:
     """Ask a device. Source: ioctl(2)."""
     return Call(NUMBERS["ioctl"], "ioctl", (fd, request, argument))
-
-
-def write_file(x: Executor, directory: Arg, path: bytes, data: bytes, *, flags: int = 0) -> Value:
-    """Open an existing file below a directory, write once, close. Returns the count of bytes."""
-    fd = x.do(openat(directory, path, os.O_WRONLY | flags))
-    written = x.do(write(fd, data))
-    x.do(close(fd))
-    return written
 
 
 def open_path(x: Executor, path: bytes, flags: int = O_PATH) -> Value:

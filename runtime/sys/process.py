@@ -170,11 +170,6 @@ def _pointers(strings: Sequence[bytes]) -> Struct:
     return Struct(bytes(8 * (len(strings) + 1)), members)
 
 
-def exit_group(code: int) -> Call:
-    """End the process. Source: exit_group(2)."""
-    return Call(NUMBERS["exit_group"], "exit_group", (code,))
-
-
 def default_action(signal: int) -> Call:
     """Give a signal its default action. Source: sigaction(2), struct sigaction of the kernel."""
     action = bytes(32)

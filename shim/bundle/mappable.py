@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.protocol.errors import HoldfastError
+from holdfast.runtime.durable import read_ours, write_durably
 from holdfast.runtime.mounts.bind import IdMap
 from holdfast.runtime.mounts.idmap import can_map
 from holdfast.runtime.namespaces.plan import id_map
 from holdfast.runtime.procfs import Procfs
 from holdfast.runtime.sys.executor import here
 from holdfast.shim.bundle.rootfs import NOBODY
-from holdfast.shim.store.durable import read_ours, write_durably
 from holdfast.shim.store.remove import mount_points
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def mappable_paths(paths: Sequence[str], run_fd: int) -> frozenset[str]:
     nobody = id_map(NOBODY)
     ids = IdMap(nobody, nobody, recursive=True)
     found = [path for path in paths if can_map(here, Procfs.shared(), os.fsencode(path), ids)]
-    write_durably(run_fd, _FILE, msgspec.json.encode(_Remembered(key=key, paths=found)))
+    write_durably(here, run_fd, _FILE, msgspec.json.encode(_Remembered(key=key, paths=found)))
     return frozenset(found)
 
 

@@ -2,7 +2,7 @@
 
 Records are appended whole. If the disk is full they wait here, up to a limit, and are tried again;
 beyond the limit they are dropped, and a record in the file says how much is missing. The container never
-waits for the disk and is never told.
+waits for room and is never told.
 
 The file is opened below its directory, which is opened first; a link, a fifo without a reader, or
 somebody else's file in its place is refused. At a size limit it is renamed to NAME.1 and begun anew,

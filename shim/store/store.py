@@ -26,9 +26,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.protocol.errors import HoldfastError, quoted
+from holdfast.runtime.durable import read_ours, write_durably
+from holdfast.runtime.sys.executor import here
 from holdfast.shim import sockets
 from holdfast.shim.store import words
-from holdfast.shim.store.durable import read_ours, write_durably
 from holdfast.shim.store.places import OPEN_DIRECTORY, Places, check_private, open_private
 from holdfast.shim.store.record import CONFIG_FILE, RECORD_FILE, ROOTFS, Record, decode_record, encode_record
 from holdfast.shim.store.refusals import UnknownContainer
@@ -86,7 +87,7 @@ class Entry:
 
     def save(self, record: Record) -> None:
         """Write the record, so that a reader sees the old or the new one, also after a power cut."""
-        write_durably(self.fd, RECORD_FILE, encode_record(record))
+        write_durably(here, self.fd, RECORD_FILE, encode_record(record))
 
     def config(self) -> bytes:
         """Return the content of config.json."""
@@ -94,7 +95,7 @@ class Entry:
 
     def write_config(self, content: bytes) -> None:
         """Write config.json."""
-        write_durably(self.fd, CONFIG_FILE, content)
+        write_durably(here, self.fd, CONFIG_FILE, content)
 
     def read(self, name: bytes, limit: int) -> bytes:
         """Read a file of ours.

@@ -13,21 +13,11 @@ from support.oci import usual_config
 
 from holdfast.protocol.errors import DoesNotExist, HoldfastError
 from holdfast.runtime import container
-from holdfast.runtime.sys.call import CallFailed
-from holdfast.runtime.sys.executor import here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from support.containers import Containers
-
-
-@pytest.fixture
-def directory_fd(tmp_path: Path) -> Iterator[int]:
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
 
 
 @pytest.mark.root
@@ -59,31 +49,10 @@ def test_long_root_does_not_matter_to_the_start_socket(containers: Containers) -
     assert 0 == box.finish().code
 
 
-def test_file_is_replaced_as_a_whole_and_what_a_crash_left_is_no_hindrance(
-    tmp_path: Path, directory_fd: int
-) -> None:
-    (tmp_path / "file").write_text("old")
-    (tmp_path / "file.new").write_text("half")
-    with open(tmp_path / "file", encoding="ascii") as reader:
-        container.write_durably(here, directory_fd, b"file", b"new")
-        assert "old" == reader.read()
-    assert "new" == (tmp_path / "file").read_text()
-    assert ["file"] == os.listdir(tmp_path)
-
-
-def test_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path, directory_fd: int) -> None:
-    (tmp_path / "precious").write_text("precious")
-    (tmp_path / "file.new").symlink_to(tmp_path / "precious")
-    container.write_durably(here, directory_fd, b"file", b"new")
-    assert "precious" == (tmp_path / "precious").read_text()
-
-
-def test_file_in_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_state_directory_that_is_gone_is_told_by_who_waits_for_its_lock(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     fd = os.open(tmp_path / "gone", os.O_RDONLY | os.O_DIRECTORY)
     (tmp_path / "gone").rmdir()
-    with pytest.raises(CallFailed, match="No such file"):
-        container.write_durably(here, fd, b"file", b"new")
     with pytest.raises(DoesNotExist):
         container.lock_directory(fd, "gone")
     os.close(fd)

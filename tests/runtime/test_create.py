@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.containers import eventually, reap
+from support.containers import reap
 from support.oci import usual_config
+from support.reaping import reap_all
 
 from holdfast.protocol.errors import HoldfastError
 from holdfast.runtime.commands.delete import delete
@@ -274,7 +275,7 @@ def test_of_two_creates_of_one_id_exactly_one_wins(containers: Containers) -> No
         codes = sorted(reap(child) for child in children)
         assert [0, 1, 1] == codes
         delete(request.root, request.id)
-        _reap_orphans()
+        reap_all()
     assert [] == container_ids(request.root)
 
 
@@ -291,20 +292,6 @@ def _fork_create(request: CreateRequest, started: tuple[int, int]) -> int:
         os._exit(1 if "already exists" in str(error) else 2)
     finally:
         os._exit(3)
-
-
-def _reap_orphans() -> None:
-    """Reap inits whose creator has ended: they have become children of the test."""
-
-    def is_done() -> bool:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return True
-        return False
-
-    eventually(is_done)
 
 
 _MOMENTS = 24
@@ -336,7 +323,7 @@ def test_create_killed_at_any_moment_leaves_what_delete_removes(containers: Cont
         child.wait()
         child.stdout.close()
         delete(request.root, request.id, force=True)
-        _reap_orphans()
+        reap_all()
         assert [] == container_ids(request.root)
         left = containers.seen() - before
         assert set() == left, f"killed after {took_s * step / _MOMENTS * 1000:.1f} ms"
@@ -357,7 +344,7 @@ def _time_of_create(containers: Containers) -> float:
     took = time.monotonic() - began
     child.stdout.close()
     delete(request.root, request.id)
-    _reap_orphans()
+    reap_all()
     return took
 
 
@@ -385,7 +372,7 @@ def test_create_by_somebody_without_rights_is_told_and_leaves_nothing(containers
     assert "\n" not in told
     assert "Operation not permitted" in told or "Permission denied" in told
     assert [] == container_ids(containers.root)
-    _reap_orphans()
+    reap_all()
 
 
 def test_program_of_the_puppet_missing_is_told_and_nothing_is_left(

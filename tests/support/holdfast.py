@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.caller import Caller
+from support.reaping import reap_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,14 +99,7 @@ class Holdfast:
     def tidy(self) -> None:
         """End and remove all containers, and reap what has become ours because the test is a subreaper."""
         self("rm", "-f", "-a")
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                time.sleep(0.01)
+        reap_all()
 
 
 @pytest.fixture

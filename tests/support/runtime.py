@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.containers import Containers, containers, eventually
+from support.reaping import reap_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,14 +110,7 @@ class Runtime:
         for container_id in os.listdir(self.root) if Path(self.root).exists() else []:
             if container_id.startswith(self.made.prefix):
                 self("delete", "--force", container_id)
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                time.sleep(0.005)
+        reap_all()
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.runtime.commands.pause import pause
+from holdfast.shim.cli.freezing import change_each
 from holdfast.shim.cli.options import Command
-from holdfast.shim.cli.terms import for_each, say
-from holdfast.shim.store.refusals import Refused
-from holdfast.shim.store.status import RUNNING, status_of
-from holdfast.shim.store.store import Store
+from holdfast.shim.store.status import RUNNING
 
 if TYPE_CHECKING:
     from holdfast.shim.store.places import Places
@@ -35,15 +33,4 @@ COMMAND = Command(
 
 def run(options: Pause, places: Places) -> int:
     """Freeze each of them."""
-    with Store(places) as store:
-
-        def freeze(reference: str) -> None:
-            with store.open(reference) as entry:
-                record = entry.record()
-                status = status_of(entry, record)
-                if status.state != RUNNING:
-                    raise Refused(f'container "{record.name}": is not running, but {status.state}')
-                pause(places.runtime, entry.id)
-            say(reference + "\n")
-
-        return for_each(options.operands, freeze)
+    return change_each(options.operands, places, state=RUNNING, change=pause)

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.runtime.commands.pause import resume
+from holdfast.shim.cli.freezing import change_each
 from holdfast.shim.cli.options import Command
-from holdfast.shim.cli.terms import for_each, say
-from holdfast.shim.store.refusals import Refused
-from holdfast.shim.store.status import PAUSED, status_of
-from holdfast.shim.store.store import Store
+from holdfast.shim.store.status import PAUSED
 
 if TYPE_CHECKING:
     from holdfast.shim.store.places import Places
@@ -30,15 +28,4 @@ COMMAND = Command(
 
 def run(options: Unpause, places: Places) -> int:
     """Thaw each of them."""
-    with Store(places) as store:
-
-        def thaw(reference: str) -> None:
-            with store.open(reference) as entry:
-                record = entry.record()
-                status = status_of(entry, record)
-                if status.state != PAUSED:
-                    raise Refused(f'container "{record.name}": is not paused, but {status.state}')
-                resume(places.runtime, entry.id)
-            say(reference + "\n")
-
-        return for_each(options.operands, thaw)
+    return change_each(options.operands, places, state=PAUSED, change=resume)

@@ -10,7 +10,8 @@ import msgspec
 from holdfast.protocol.errors import EXEC_PREFIX, HoldfastError, quoted
 from holdfast.protocol.oci.config import Capabilities, Process, User, parse_config, parse_process
 from holdfast.protocol.oci.names import parse_uint
-from holdfast.runtime.container import CONFIG_MAX, open_container, read_at_most, read_config
+from holdfast.runtime.container import CONFIG_MAX, open_container, read_config
+from holdfast.runtime.durable import read_at_most
 from holdfast.runtime.execute import ExecRequest, execute
 from holdfast.shim.cli.options import Command, Option
 from holdfast.shim.cli.runtime.context import PROGRAM, console, explain_if, in_front, optional_path

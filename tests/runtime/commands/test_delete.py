@@ -8,8 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.containers import eventually, is_alive, reap
+from support.containers import is_alive, reap
 from support.oci import usual_config
+from support.reaping import reap_all
 
 from holdfast.protocol.errors import DoesNotExist, HoldfastError
 from holdfast.runtime import container
@@ -135,7 +136,7 @@ def test_delete_of_what_is_being_made_waits_for_it(
     assert [] == container_ids(containers.root)
     for fd in (*reached, *go):
         os.close(fd)
-    _reap_all()
+    reap_all()
 
 
 def test_delete_with_force_ends_a_create_that_hangs(
@@ -188,15 +189,3 @@ def _replace_step(monkeypatch: pytest.MonkeyPatch, action: object) -> None:
             for step in SETUP
         ),
     )
-
-
-def _reap_all() -> None:
-    def is_done() -> bool:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return True
-        return False
-
-    eventually(is_done)
